@@ -1,0 +1,48 @@
+"""`opsctl diagnose`: name the root cause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from opsctl.cli.looking import finish, load_stack, take_snapshot, use_color
+from opsctl.cli.options import LOOK_FORMATS, look_options
+
+
+@click.command("diagnose")
+@look_options(*LOOK_FORMATS)
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Judge a saved snapshot instead of this machine.",
+)
+def command(
+    stack_name: str | None,
+    timeout: float,
+    output: str,
+    fail_on: str,
+    exit_zero: bool,
+    no_color: bool,
+    debug: bool,
+    source: Path | None,
+) -> None:
+    """Name the root cause of what is broken.
+
+    Looks at everything in the stack at once, walks the documented decision tree, and shows the
+    cause with its evidence, the fix, and the command that proves the fix.
+    """
+    from opsctl.diagnose import diagnose
+    from opsctl.render import diagnosis as render
+
+    if source is not None:
+        from opsctl.snapshot import load
+
+        snapshot = load(source)
+    else:
+        snapshot = take_snapshot(load_stack(stack_name), timeout, debug=debug)
+    result = diagnose(snapshot)
+    click.echo(render.render(result, output, color=use_color(no_color)), nl=False)
+    finish(result.status, fail_on, exit_zero)

@@ -1,0 +1,81 @@
+"""How a run ends: exit codes, one clear message, a traceback only with --debug."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from opsctl.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opsctl.model import Status
+
+
+class ExitCode(enum.IntEnum):
+    """Nagios' plugin codes, and the shell's code for Ctrl-C."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+    INTERRUPTED = 130
+
+
+def exit_code(status: Status) -> ExitCode:
+    """Return the exit code of a status; `blocked` counts as unknown."""
+    return {"ok": ExitCode.OK, "warning": ExitCode.WARNING, "critical": ExitCode.CRITICAL}.get(
+        status.value, ExitCode.UNKNOWN
+    )
+
+
+def guarded(run: Callable[[], Any]) -> int:
+    """Run a command line; return its exit code whatever happens."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("OPSCTL_DEBUG"))
+    try:
+        result = run()
+        sys.stdout.flush()
+        return int(result) if isinstance(result, int) else ExitCode.OK
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _stop_children()
+        click.echo("interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.UNKNOWN
+    except UserError as error:
+        if debug:
+            raise
+        click.echo(f"opsctl: {error}", err=True)
+        return ExitCode.UNKNOWN
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except OSError as error:
+        if debug:
+            raise
+        click.echo(
+            f"opsctl: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True
+        )
+        return ExitCode.UNKNOWN
+    except Exception as error:
+        if debug:
+            raise
+        words = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        click.echo(
+            f"opsctl: a fault in opsctl itself ({words}); run again with --debug and report it", err=True
+        )
+        return ExitCode.UNKNOWN
+
+
+def _stop_children() -> None:
+    from opsctl import system
+
+    system.kill_all()

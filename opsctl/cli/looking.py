@@ -1,0 +1,97 @@
+"""What every looking command does: find the stack, take a snapshot, show progress, end rightly."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from opsctl.cli.failure import ExitCode, exit_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opsctl.model import Snapshot, Status, Target
+    from opsctl.stack.stack import Stack
+
+PROGRESS_AFTER_SECONDS = 0.3
+
+
+def load_stack(name: str | None) -> Stack:
+    """Return the stack of `--stack`, of the search path, or of discovery.
+
+    Raises:
+        UserError: the file is wrong, or nothing known runs on this machine.
+    """
+    from opsctl.stack import reader
+
+    path = reader.find(name)
+    if path is not None:
+        return reader.load(path)
+    from opsctl.discovery import discover
+
+    return discover()
+
+
+def take_snapshot(
+    stack: Stack, timeout: float, wanted: Callable[[Target], bool] | None = None, debug: bool = False
+) -> Snapshot:
+    """Look at the stack, with progress on stderr where that is a terminal."""
+    from opsctl.engine import collect
+
+    with progress() as tell:
+        return collect(stack, timeout, wanted, tell, {"debug": debug})
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[int, int], None]]:
+    """Give a callback that shows "answered of total" on a terminal's stderr after 300 ms."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    state = {"done": 0, "total": 0}
+    stop = threading.Event()
+
+    def show() -> None:
+        if stop.wait(PROGRESS_AFTER_SECONDS):
+            return
+        frames = "|/-\\"
+        turn = 0
+        while not stop.is_set():
+            text = f"{frames[turn % 4]} looking: {state['done']} of {state['total']} answered"
+            click.echo(f"\r{text}", err=True, nl=False)
+            turn += 1
+            stop.wait(0.1)
+        click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+
+    def tell(done: int, total: int) -> None:
+        state["done"], state["total"] = done, total
+
+    try:
+        yield tell
+    finally:
+        stop.set()
+        thread.join(timeout=0.5)
+
+
+def use_color(no_color: bool) -> bool:
+    """Return whether to colour: a terminal, and nothing that forbids it."""
+    import os
+
+    if no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stdout.isatty()
+
+
+def finish(status: Status, fail_on: str, exit_zero: bool) -> None:
+    """End the process with the exit code of the status, as the options want it."""
+    code = exit_code(status)
+    if exit_zero or (fail_on == "critical" and code is not ExitCode.CRITICAL):
+        code = ExitCode.OK
+    raise click.exceptions.Exit(int(code))

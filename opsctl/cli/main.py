@@ -1,0 +1,87 @@
+"""The command table. A command's module is imported only when that command runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, cast
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "diagnose": ("opsctl.cli.diagnose", "Name the root cause of what is broken."),
+    "health": ("opsctl.cli.health", "Check services and list every finding."),
+    "status": ("opsctl.cli.status", "Show containers and units in one table."),
+    "verify": ("opsctl.cli.verify", "Prove that one finding is gone."),
+    "snapshot": ("opsctl.cli.snapshot", "Save the facts of this moment to a file."),
+    "diff": ("opsctl.cli.diff", "Compare two snapshots."),
+    "checks": ("opsctl.cli.checks", "Show the catalogue of checks, or one of them."),
+    "runbook": ("opsctl.cli.runbook", "Read a runbook or a decision tree, offline."),
+    "stack": ("opsctl.cli.stack", "List, show, validate or write stack files."),
+    "completion": ("opsctl.cli.completion", "Print the shell completion script."),
+}
+"""Name -> (module, one-line help). The module holds a click command named `command`."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        return cast("click.Command", module.command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown name gets the nearest known one as a suggestion."""
+        name = args[0] if args else ""
+        if name and name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"no command named {name!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command list from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from opsctl import __version__
+
+        click.echo(f"opsctl {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
+def cli() -> None:
+    """Name the root cause of an outage on a Docker Compose or systemd server.
+
+    Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown or unusable arguments.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors become one clear message and the right exit code."""
+    from opsctl.cli.failure import guarded
+
+    def run() -> Any:
+        return cli.main(args=arguments, prog_name="opsctl", standalone_mode=False)
+
+    sys.exit(guarded(run))

@@ -1,0 +1,185 @@
+"""Every probe at once under one deadline; what has not answered by then is left behind.
+
+Never raises for what a probe does. Probes run in daemon threads, so a hung one cannot keep
+the process alive; child processes are killed when the deadline has passed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from opsctl import __version__, system
+from opsctl.model import Problem, Reading, Snapshot, Target
+from opsctl.probes import probe_for
+from opsctl.probes.base import PROBE_SECONDS, ProbeContext, ProbeError, Shared
+from opsctl.redact import Redactor
+from opsctl.secrets import MissingSecret, Secrets
+from opsctl.snapshot import SCHEMA
+from opsctl.stack.targets import Assignment, assignments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opsctl.stack.stack import Stack
+
+DEADLINE_SECONDS = 10.0
+MAX_THREADS = 64
+_MARGIN_SECONDS = 0.25
+"""Kept back from the deadline for judging and writing the answer."""
+
+
+def collect(
+    stack: Stack,
+    deadline: float = DEADLINE_SECONDS,
+    wanted: Callable[[Target], bool] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    options: dict[str, Any] | None = None,
+) -> Snapshot:
+    """Look at every target of the stack (or the wanted ones) and return the snapshot.
+
+    Args:
+        stack: what to look at.
+        deadline: seconds from now after which the snapshot is returned, whatever is missing.
+        wanted: which targets; all by default.
+        progress: called with (answered, total) as answers arrive.
+        options: passed to probes, e.g. for a slower, deeper look.
+    """
+    began, taken_at = time.monotonic(), datetime.now(UTC)
+    ends = began + max(deadline - _MARGIN_SECONDS, deadline / 2)
+    redactor = Redactor()
+    secrets = Secrets(stack, redactor)
+    chosen = [item for item in assignments(stack) if wanted is None or wanted(item.target)]
+    run = _Run(stack, secrets, redactor, ends, options or {})
+    readings = run.all(chosen, progress)
+    system.kill_all()
+    return redacted(
+        Snapshot(
+            schema=SCHEMA,
+            opsctl_version=__version__,
+            stack=stack.summary(),
+            taken_at=taken_at,
+            duration_seconds=round(time.monotonic() - began, 4),
+            deadline_seconds=deadline,
+            readings=tuple(readings),
+        ),
+        redactor,
+    )
+
+
+class _Run:
+    """The state of one collection."""
+
+    def __init__(
+        self, stack: Stack, secrets: Secrets, redactor: Redactor, ends: float, options: dict[str, Any]
+    ) -> None:
+        self.stack, self.secrets, self.redactor = stack, secrets, redactor
+        self.ends, self.options = ends, options
+        self.shared = Shared()
+        self.results: queue.SimpleQueue[tuple[int, Reading]] = queue.SimpleQueue()
+        self.started: dict[int, float] = {}
+
+    def all(self, chosen: list[Assignment], progress: Callable[[int, int], None] | None) -> list[Reading]:
+        waiting: queue.SimpleQueue[tuple[int, Assignment]] = queue.SimpleQueue()
+        for index, item in enumerate(chosen):
+            waiting.put((index, item))
+        for number in range(min(MAX_THREADS, len(chosen))):
+            threading.Thread(target=self._work, args=(waiting,), name=f"probe-{number}", daemon=True).start()
+        done: dict[int, Reading] = {}
+        while len(done) < len(chosen):
+            left = self.ends - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                index, reading = self.results.get(timeout=left)
+            except queue.Empty:
+                break
+            done[index] = reading
+            if progress is not None:
+                progress(len(done), len(chosen))
+        return [done.get(index) or self._left_behind(index, item) for index, item in enumerate(chosen)]
+
+    def _work(self, waiting: queue.SimpleQueue[tuple[int, Assignment]]) -> None:
+        while time.monotonic() < self.ends:
+            try:
+                index, item = waiting.get_nowait()
+            except queue.Empty:
+                return
+            self.started[index] = time.monotonic()
+            self.results.put((index, self._one(item)))
+
+    def _one(self, item: Assignment) -> Reading:
+        began, taken_at = time.monotonic(), datetime.now(UTC)
+        context = ProbeContext(
+            target=item.target,
+            spec=item.spec,
+            service=item.service,
+            stack=self.stack,
+            secrets=self.secrets,
+            redactor=self.redactor,
+            shared=self.shared,
+            ends=min(began + PROBE_SECONDS, self.ends - 0.05),
+            options=self.options,
+        )
+        facts, problem = None, None
+        try:
+            facts = probe_for(item.target.kind)(context)
+        except ProbeError as error:
+            problem = Problem(code=error.code, message=error.message, hint=error.hint, parent=error.parent)
+        except MissingSecret as error:
+            problem = Problem(
+                code="missing", message=str(error), hint="set it, or name another in the stack file"
+            )
+        except Exception as error:  # noqa: BLE001 - a broken probe must not take the others with it
+            words = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            problem = Problem(
+                code="crashed",
+                message=f"the probe failed: {words[:300]}",
+                hint="run with --debug and report it",
+            )
+            if self.options.get("debug"):
+                import traceback
+
+                traceback.print_exc()
+        return Reading(
+            target=item.target,
+            taken_at=taken_at,
+            duration_seconds=round(time.monotonic() - began, 4),
+            facts=facts,
+            problem=problem,
+        )
+
+    def _left_behind(self, index: int, item: Assignment) -> Reading:
+        began = self.started.get(index)
+        seconds = time.monotonic() - began if began is not None else 0.0
+        message = (
+            f"timed out after {seconds:.1f} s" if began is not None else "not reached before the deadline"
+        )
+        return Reading(
+            target=item.target,
+            taken_at=datetime.now(UTC),
+            duration_seconds=round(seconds, 4),
+            problem=Problem(code="timeout", message=message, hint="give it longer with --timeout"),
+        )
+
+
+def redacted(snapshot: Snapshot, redactor: Redactor) -> Snapshot:
+    """Return the snapshot with every text redacted; types are kept."""
+    from opsctl.facts import facts_class
+
+    def clean(reading: Reading) -> Reading:
+        facts, problem = reading.facts, reading.problem
+        if facts is not None:
+            plain = redactor.value(msgspec.to_builtins(facts))
+            facts = msgspec.convert(plain, facts_class(reading.target.kind))
+        if problem is not None:
+            problem = msgspec.convert(redactor.value(msgspec.to_builtins(problem)), Problem)
+        target = msgspec.convert(redactor.value(msgspec.to_builtins(reading.target)), Target)
+        return msgspec.structs.replace(reading, facts=facts, problem=problem, target=target)
+
+    return msgspec.structs.replace(snapshot, readings=tuple(clean(reading) for reading in snapshot.readings))

@@ -1,0 +1,100 @@
+"""Walking a documented decision tree with the findings in hand. Pure."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from opsctl.model import Finding, Status, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opsctl.runbooks import Answer, Flow, FlowStep
+
+MAX_STEPS = 200
+
+
+def matches(finding: Finding, pattern: str) -> bool:
+    """Return whether a finding matches `SLUG` or `SLUG@TARGET-ID` (shell wildcards)."""
+    slug, _, target = pattern.partition("@")
+    return fnmatchcase(finding.id, slug) and (not target or fnmatchcase(finding.target_id, target))
+
+
+def walk(entry: str, findings: Iterable[Finding], load: Callable[[str], Flow]) -> list[Step]:
+    """Follow every branch whose condition holds, deeper trees below its leaves.
+
+    Steps whose subject the stack does not have are left out; a step whose subject could not be
+    looked at says so instead of giving the good answer.
+
+    Args:
+        entry: name of the entry tree.
+        findings: every finding, of every status.
+        load: gives the tree of a name.
+    """
+    walker = _Walker(list(findings), load)
+    walker.flow(entry, 0)
+    return walker.path
+
+
+class _Walker:
+    def __init__(self, findings: list[Finding], load: Callable[[str], Flow]) -> None:
+        self.findings, self.load = findings, load
+        self.path: list[Step] = []
+        self.visited: set[tuple[str, str]] = set()
+
+    def flow(self, name: str, depth: int) -> None:
+        flow = self.load(name)
+        self.step(flow, flow.start, depth)
+
+    def step(self, flow: Flow, name: str, depth: int) -> None:
+        while name and (flow.flow, name) not in self.visited and len(self.path) < MAX_STEPS:
+            self.visited.add((flow.flow, name))
+            step = flow.steps[name]
+            concerned = self._concerned(step)
+            if concerned:
+                for answer, because in self._answers(step, concerned):
+                    self.path.append(
+                        Step(
+                            flow=flow.flow,
+                            step=name,
+                            question=step.question,
+                            answer=answer.answer,
+                            because=tuple(dict.fromkeys(f"{item.id}:{item.target}" for item in because)),
+                            action=answer.action,
+                            depth=depth,
+                        )
+                    )
+                    if answer.flow:
+                        self.flow(answer.flow, depth + 1)
+                    if answer.then:
+                        self.step(flow, answer.then, depth)
+            name = step.next
+
+    def _concerned(self, step: FlowStep) -> list[Finding]:
+        patterns = [pattern for answer in step.answers for pattern in answer.when]
+        if not patterns:
+            return self.findings
+        return [item for item in self.findings if any(matches(item, pattern) for pattern in patterns)]
+
+    def _answers(self, step: FlowStep, concerned: list[Finding]) -> list[tuple[Answer, list[Finding]]]:
+        from opsctl.runbooks import Answer
+
+        held: list[tuple[Answer, list[Finding]]] = []
+        for answer in step.answers:
+            because = [
+                item
+                for item in concerned
+                if item.status.failing and any(matches(item, pattern) for pattern in answer.when)
+            ]
+            if because:
+                held.append((answer, because))
+        if held:
+            return held
+        good = next((answer for answer in step.answers if not answer.when), None)
+        seen = [item for item in concerned if item.status is Status.OK]
+        if not seen:
+            unseen = [item for item in concerned if item.status in (Status.UNKNOWN, Status.BLOCKED)]
+            then, flow = (good.then, good.flow) if good else ("", "")
+            return [(Answer(answer="could not look", then=then, flow=flow), unseen[:3])]
+        return [(good, [])] if good else []

@@ -1,0 +1,5 @@
+from opsctl.probes.base import ProbeContext, ProbeError
+
+
+def probe(context: ProbeContext):
+    raise ProbeError("unsupported", "not written yet")

@@ -1,0 +1,1 @@
+"""Diagnosis and findings to text: one module per output format."""

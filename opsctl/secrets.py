@@ -1,0 +1,95 @@
+"""Where secrets come from: variables, files, the service's own env file. They go to probes only."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from opsctl.envfile import parse_env
+from opsctl.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from opsctl.redact import Redactor
+    from opsctl.stack.specs import ServiceSpec
+    from opsctl.stack.stack import Stack
+
+MAX_ENV_BYTES = 256 * 1024
+
+
+class MissingSecret(UserError):
+    """A variable or file that should hold a secret does not; says where it was looked for."""
+
+
+class Secrets:
+    """Resolves secrets and tells the redactor each one before anybody uses it."""
+
+    def __init__(self, stack: Stack, redactor: Redactor) -> None:
+        self._stack = stack
+        self._redactor = redactor
+        self._files: dict[Path, dict[str, str]] = {}
+        for name, value in os.environ.items():
+            redactor.add_environment({name: value})
+        for path in self._env_files(None):
+            self.env_file(path)
+        for service in stack.spec.services.values():
+            if service.env is not None:
+                also = frozenset(service.env.secret)
+                self.env_file(stack.path(service.env.file), also)
+
+    def _env_files(self, service: ServiceSpec | None) -> list[Path]:
+        """Return the env files to look into, the service's own first."""
+        files: list[Path] = []
+        if service is not None and service.env is not None:
+            files.append(self._stack.path(service.env.file))
+        compose = self._stack.spec.compose
+        if compose is not None and compose.env_file:
+            files.append(self._stack.path(compose.env_file))
+        elif compose is not None and compose.file:
+            files.append(self._stack.path(compose.file).parent / ".env")
+        files.append(self._stack.directory / ".env")
+        return list(dict.fromkeys(files))
+
+    def env_file(self, path: Path, also: frozenset[str] = frozenset()) -> dict[str, str]:
+        """Return an env file's variables, empty where it cannot be read; secrets are remembered."""
+        if path not in self._files:
+            try:
+                with path.open("rb") as file:
+                    text = file.read(MAX_ENV_BYTES).decode("utf-8", "replace")
+            except OSError:
+                text = ""
+            self._files[path] = parse_env(text)
+        values = self._files[path]
+        self._redactor.add_environment(values, also)
+        return values
+
+    def resolve(self, service: ServiceSpec, variable: str, file: str) -> str | None:
+        """Return the secret named by `*_env` or `*_file`, None where neither is given.
+
+        Raises:
+            MissingSecret: it is named and not to be found; the message never holds a value.
+        """
+        if file:
+            path = self._stack.path(file)
+            try:
+                value = path.read_text("utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "not text"
+                raise MissingSecret(f"cannot read the secret file {path}: {reason}") from None
+            self._redactor.add(value)
+            return value
+        if not variable:
+            return None
+        looked = ["the environment"]
+        candidate = os.environ.get(variable)
+        if candidate is None:
+            for path in self._env_files(service):
+                looked.append(str(path))
+                candidate = self.env_file(path).get(variable)
+                if candidate is not None:
+                    break
+        if candidate is None:
+            raise MissingSecret(f"{variable} is not set; looked in {', '.join(looked)}")
+        self._redactor.add(candidate)
+        return candidate

@@ -1,0 +1,107 @@
+"""The snapshot as a file: written whole or not at all, read back without loss."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from opsctl.errors import UserError
+from opsctl.facts import facts_class
+from opsctl.model import Reading, Snapshot
+
+SCHEMA = 1
+MAX_BYTES = 64 * 1024 * 1024
+
+
+def to_json(snapshot: Snapshot) -> bytes:
+    """Return the snapshot as JSON."""
+    return msgspec.json.encode(snapshot)
+
+
+def from_json(data: bytes, origin: str = "snapshot") -> Snapshot:
+    """Read a snapshot.
+
+    Raises:
+        UserError: cut off, edited, or of another schema; says which.
+    """
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(
+            f"{origin}: not a whole snapshot ({error}); it may have been cut off. "
+            "Take a new one with `opsctl snapshot -o FILE`"
+        ) from None
+    if not isinstance(value, dict) or "schema" not in value:
+        raise UserError(f"{origin}: JSON, but no opsctl snapshot (no 'schema')")
+    if value["schema"] != SCHEMA:
+        raise UserError(
+            f"{origin}: snapshot schema {value['schema']!r}; this opsctl reads schema {SCHEMA}. "
+            f"Use the opsctl that wrote it ({str(value.get('opsctl_version', 'version unknown'))[:40]})"
+        )
+    readings = value.get("readings")
+    if not isinstance(readings, list):
+        raise UserError(f"{origin}: 'readings' is not a list; the file was edited")
+    try:
+        value["readings"] = []
+        snapshot = msgspec.convert(value, Snapshot)
+        built = tuple(_reading(item, index) for index, item in enumerate(readings))
+    except (msgspec.ValidationError, LookupError, RecursionError) as error:
+        raise UserError(f"{origin}: {error}; the file was edited or damaged") from None
+    return msgspec.structs.replace(snapshot, readings=built)
+
+
+def _reading(item: Any, index: int) -> Reading:
+    if not isinstance(item, dict):
+        raise LookupError(f"readings[{index}] is not an object")
+    facts = item.pop("facts", None)
+    try:
+        reading = msgspec.convert(item, Reading)
+        if facts is None:
+            return reading
+        return msgspec.structs.replace(
+            reading, facts=msgspec.convert(facts, facts_class(reading.target.kind))
+        )
+    except msgspec.ValidationError as error:
+        raise LookupError(f"readings[{index}]: {error}") from None
+
+
+def load(path: Path) -> Snapshot:
+    """Read a snapshot file; `-` is not accepted here.
+
+    Raises:
+        UserError: it cannot be opened or is no snapshot of this schema.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"snapshot {path} is not a file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"cannot read snapshot {path}: {error.strerror or error}") from None
+    if len(data) > MAX_BYTES:
+        raise UserError(f"snapshot {path} is larger than {MAX_BYTES} bytes; this is not a snapshot")
+    return from_json(data, str(path))
+
+
+def save(snapshot: Snapshot, path: Path) -> None:
+    """Write a snapshot beside its final name and move it there, readable by its owner only.
+
+    Raises:
+        UserError: it could not be written; nothing half-written is left.
+    """
+    temporary = ""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(to_json(snapshot))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise UserError(f"cannot write snapshot {path}: {error.strerror or error}") from None

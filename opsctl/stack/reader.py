@@ -1,0 +1,193 @@
+"""Stack file to `Stack`: find it, read it, and report every error at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from opsctl.errors import UserError
+from opsctl.stack.errors import StackError, StackProblem
+from opsctl.stack.specs import StackSpec
+from opsctl.stack.stack import Stack
+from opsctl.stack.validation import check_spec
+from opsctl.stack.yaml_reader import MAX_BYTES, Document, read
+
+SHIPPED = Path(__file__).parent.parent / "stacks"
+
+
+def search_path() -> list[Path]:
+    """Return where a stack file is looked for, in order of precedence."""
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    return [Path("opsctl.yml"), config / "opsctl" / "opsctl.yml", Path("/etc/opsctl/opsctl.yml")]
+
+
+def find(name: str | None) -> Path | None:
+    """Return the stack file meant by `--stack`, `OPSCTL_STACK` or the search path.
+
+    `name` may be a file, or the name of a shipped stack or of one in /etc/opsctl.
+
+    Raises:
+        UserError: a name was given and nothing goes by it.
+    """
+    wanted = name or os.environ.get("OPSCTL_STACK")
+    if not wanted:
+        return next((path for path in search_path() if path.is_file()), None)
+    path = Path(wanted).expanduser()
+    if path.exists() or "/" in wanted or path.suffix in (".yml", ".yaml"):
+        return path
+    candidates = [folder / f"{wanted}.yml" for folder in (*_folders(), SHIPPED)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    names = sorted({entry.stem for folder in (*_folders(), SHIPPED) for entry in folder.glob("*.yml")})
+    close = difflib.get_close_matches(wanted, names, n=1)
+    meant = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+    raise UserError(f"no stack named {wanted!r}; {meant} A file is given as ./FILE.yml")
+
+
+def _folders() -> list[Path]:
+    return [path.parent for path in search_path()[1:] if path.parent.is_dir()]
+
+
+def load(path: Path) -> Stack:
+    """Read a stack file.
+
+    Raises:
+        UserError: the file cannot be opened.
+        StackError: it can, and something in it is wrong; every error is listed.
+    """
+    try:
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "missing"
+            raise UserError(f"stack file {path} is {kind}; name another with --stack FILE")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"cannot read stack file {path}: {error.strerror or error}") from None
+    return parse(data, str(path), path.resolve().parent)
+
+
+def parse(data: bytes, origin: str, directory: Path) -> Stack:
+    """Parse stack file bytes.
+
+    Raises:
+        StackError: every error found, each with its line.
+    """
+    document = read(data, origin)
+    if document.value is None:
+        raise StackError(origin, [StackProblem(1, "the file is empty; `opsctl stack init` writes one")])
+    value = check_spec(document, document.value, StackSpec)
+    if document.problems:
+        raise StackError(origin, document.problems)
+    try:
+        spec = msgspec.convert(value, StackSpec)
+    except msgspec.ValidationError as error:  # a rule that the walk does not know
+        raise StackError(origin, [StackProblem(1, str(error))]) from None
+    _check_meaning(document, spec)
+    if document.problems:
+        raise StackError(origin, document.problems)
+    return Stack(spec, origin, directory)
+
+
+def _check_meaning(document: Document, spec: StackSpec) -> None:
+    """Check what types cannot say: references, secrets in addresses, known slugs."""
+
+    def add(path: tuple[str | int, ...], message: str) -> None:
+        document.problems.append(StackProblem(document.line(path), f"{'.'.join(map(str, path))}: {message}"))
+
+    if not spec.services:
+        add(("services",), "no service; name at least one thing to look at")
+    for name, service in spec.services.items():
+        base = ("services", name)
+        if name == "host":
+            add(base, "'host' is the machine itself; call the service something else")
+        if not name or "/" in name or any(character.isspace() for character in name):
+            add(base, "a service name has no blanks and no '/'")
+        for parent in service.depends_on:
+            if parent not in spec.services:
+                close = difflib.get_close_matches(parent, spec.services, n=1)
+                meant = f"; did you mean {close[0]!r}?" if close else ""
+                add((*base, "depends_on"), f"no service named {parent!r}{meant}")
+        if service.container and spec.compose is None:
+            add((*base, "container"), "needs `compose: {project: …}` at the top of the file")
+        if service.data and not service.postgres:
+            add((*base, "data"), "needs `postgres:` in the same service")
+        for key, field, items in (
+            ("postgres", "dsn", service.postgres),
+            ("redis", "url", service.redis),
+            ("http", "url", service.http),
+            ("telegram", "api_url", service.telegram),
+        ):
+            for index, item in enumerate(items):
+                place = (*base, key, index, field) if len(items) > 1 else (*base, key, field)
+                problem = address_problem(getattr(item, field), key)
+                if problem:
+                    add(place, problem)
+    _check_cycles(spec, add)
+    _check_slugs(spec, add)
+
+
+def address_problem(address: str, kind: str) -> str:
+    """Return what is wrong with a DSN or URL, or an empty string."""
+    schemes = {
+        "postgres": ("postgresql", "postgres"),
+        "redis": ("redis", "rediss", "unix"),
+        "http": ("http", "https"),
+        "telegram": ("http", "https"),
+    }[kind]
+    example = {"postgres": "postgresql://user@127.0.0.1:5432/database"}.get(
+        kind, f"{schemes[0]}://127.0.0.1:PORT/"
+    )
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError as error:
+        return f"not an address ({error}); write it as {example}"
+    if parts.scheme not in schemes:
+        return f"starts with {parts.scheme or 'no scheme'!r}; write it as {example}"
+    if parts.password is not None or "password=" in parts.query:
+        return "holds a password; take it out and name a variable in password_env (or password_file)"
+    if not parts.hostname and parts.scheme not in ("unix", "postgresql", "postgres"):
+        return f"names no host; write it as {example}"
+    if kind == "postgres" and not parts.path.strip("/"):
+        return f"names no database; write it as {example}"
+    return ""
+
+
+def _check_cycles(spec: StackSpec, add: object) -> None:
+    state: dict[str, int] = {}
+    for start in spec.services:
+        trail = [(start, iter(spec.services[start].depends_on))]
+        if state.get(start):
+            continue
+        state[start] = 1
+        while trail:
+            name, parents = trail[-1]
+            parent = next(parents, None)
+            if parent is None:
+                state[name] = 2
+                trail.pop()
+            elif state.get(parent) == 1:
+                add(("services", name, "depends_on"), f"a circle: {parent} leans on {name} as well")  # type: ignore[operator]
+            elif not state.get(parent) and parent in spec.services:
+                state[parent] = 1
+                trail.append((parent, iter(spec.services[parent].depends_on)))
+
+
+def _check_slugs(spec: StackSpec, add: object) -> None:
+    if not spec.thresholds:
+        return
+    from opsctl.checks import all_checks
+
+    known = {check.slug: check for check in all_checks()}
+    for slug in spec.thresholds:
+        if slug not in known:
+            close = difflib.get_close_matches(slug, known, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else "; `opsctl checks` lists them"
+            add(("thresholds", slug), f"no check named {slug!r}{meant}")  # type: ignore[operator]
+        elif known[slug].limits is None:
+            add(("thresholds", slug), f"{slug} has no thresholds to set")  # type: ignore[operator]

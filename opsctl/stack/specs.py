@@ -1,0 +1,235 @@
+"""What can be written under a service, one record per kind, and under the stack itself.
+
+Secrets are never written here: `*_env` names a variable, `*_file` a file.
+`shorthand` names the field that a plain string stands for (`tls: [example.com]`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1, le=100000)]
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything that the stack file describes."""
+
+    shorthand: ClassVar[str] = ""
+
+
+class PostgresSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A PostgreSQL server and the database the service uses."""
+
+    shorthand: ClassVar[str] = "dsn"
+
+    dsn: Annotated[str, Meta(description="postgresql://USER@HOST:PORT/DATABASE, without a password")]
+    password_env: Annotated[str, Meta(description="variable that holds the password")] = ""
+    password_file: Annotated[str, Meta(description="file that holds the password")] = ""
+    data_directory: Annotated[str, Meta(description="where the data lives on this machine")] = ""
+    tables: Annotated[list[str], Meta(description="tables that must exist")] = []
+    migrations: Annotated[
+        Literal["", "alembic", "laravel"], Meta(description="tool whose migrations are checked")
+    ] = ""
+    migrations_path: Annotated[str, Meta(description="folder of the migration files")] = ""
+    replicas: Annotated[int, Meta(ge=0, description="streaming replicas that must be connected")] = 0
+    replica: Annotated[bool, Meta(description="this server is itself a replica")] = False
+    exposed: Annotated[bool, Meta(description="it may listen beyond loopback")] = False
+
+
+class RedisSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Redis server."""
+
+    shorthand: ClassVar[str] = "url"
+
+    url: Annotated[str, Meta(description="redis://HOST:PORT/DB or unix:///path, without a password")]
+    password_env: str = ""
+    password_file: str = ""
+    queues: Annotated[
+        dict[str, Positive], Meta(description="list or stream name -> length that is too long")
+    ] = {}
+    replicas: Annotated[int, Meta(ge=0, description="replicas that must be connected")] = 0
+    exposed: Annotated[bool, Meta(description="it may listen beyond loopback")] = False
+
+
+class HttpSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page or an API endpoint."""
+
+    shorthand: ClassVar[str] = "url"
+
+    url: str
+    method: Literal["GET", "HEAD", "POST", "OPTIONS"] = "GET"
+    status: Annotated[int | list[int], Meta(description="the right answers; default 200")] = 200
+    max_seconds: Annotated[Seconds, Meta(description="slower than this is a warning")] = 1.0
+    contains: Annotated[str, Meta(description="text that the body must hold")] = ""
+    metrics: Annotated[list[str], Meta(description="metric names that the page must hold")] = []
+    host: Annotated[str, Meta(description="Host header and TLS name, where not the URL's")] = ""
+    connect: Annotated[str, Meta(description="HOST:PORT to connect to instead of looking the name up")] = ""
+    ca_file: str = ""
+    verify: Annotated[bool, Meta(description="check the certificate")] = True
+    via: Annotated[str, Meta(description="the service whose proxy this goes through, if any")] = ""
+
+
+class TlsSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate as it is served."""
+
+    shorthand: ClassVar[str] = "name"
+
+    name: Annotated[str, Meta(description="host name, with :PORT where it is not 443")]
+    connect: Annotated[str, Meta(description="HOST:PORT to connect to instead of looking the name up")] = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+
+
+class NginxSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An nginx: its configuration, its own status page and its logs."""
+
+    config: Annotated[str, Meta(description="main configuration file")] = "/etc/nginx/nginx.conf"
+    pid_file: str = ""
+    status_url: Annotated[str, Meta(description="stub_status page")] = ""
+    listen: Annotated[str, Meta(description="HOST:PORT where it must answer")] = "127.0.0.1:80"
+    access_log: str = ""
+    error_log: str = ""
+    static: Annotated[list[str], Meta(description="files and folders that must exist to be served")] = []
+    cache_path: Annotated[str, Meta(description="folder of proxy_cache")] = ""
+
+
+class PhpSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A PHP-FPM pool and the Laravel application it runs."""
+
+    fpm: Annotated[str, Meta(description="listen address of the pool: /run/php/….sock or HOST:PORT")]
+    status_path: Annotated[str, Meta(description="pm.status_path of the pool")] = ""
+    root: Annotated[str, Meta(description="Laravel's folder")] = ""
+    log: Annotated[str, Meta(description="PHP-FPM's own error log")] = ""
+
+
+class TelegramSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Telegram bot."""
+
+    token_env: str = ""
+    token_file: str = ""
+    api_url: str = "https://api.telegram.org"
+    mode: Literal["polling", "webhook"] = "polling"
+
+
+class LogSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A log: of the service's container or unit by default, or a file."""
+
+    shorthand: ClassVar[str] = "path"
+
+    path: str = ""
+    format: Literal["plain", "json", "uvicorn", "nginx", "nginx-error", "laravel", "postgres"] = "plain"
+    silent_after: Annotated[
+        Seconds | None, Meta(description="silence longer than this many seconds is a finding")
+    ] = None
+
+
+class EnvSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The configuration that the service is started with."""
+
+    shorthand: ClassVar[str] = "file"
+
+    file: str
+    required: list[str] = []
+    secret: Annotated[list[str], Meta(description="variables whose values are never shown")] = []
+    production: Annotated[bool, Meta(description="judge it as a production configuration")] = True
+
+
+class DataSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named SQL query against limits; runs read-only in the service's database."""
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")]
+    query: Annotated[str, Meta(description="returns one number")]
+    warning: float | None = None
+    critical: float | None = None
+    below: Annotated[bool, Meta(description="too little is the fault, not too much")] = False
+    unit: str = ""
+    help: str = ""
+
+
+class PoolSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many database connections one instance of the service may open."""
+
+    size: Annotated[int, Meta(ge=0)]
+    overflow: Annotated[int, Meta(ge=0)] = 0
+    service: Annotated[str, Meta(description="the service whose PostgreSQL it uses")] = ""
+
+
+class BackupSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where dumps of the service arrive, and how often."""
+
+    path: str
+    pattern: str = "*"
+    every: Annotated[str, Meta(pattern=r"^[1-9][0-9]*[mhdw]$")] = "1d"
+    keep: dict[Literal["daily", "weekly", "monthly"], Positive] = {}
+
+
+class ServiceSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A service: what runs it, what it leans on, and what to look at."""
+
+    description: str = ""
+    container: Annotated[str, Meta(description="compose service name")] = ""
+    unit: Annotated[str, Meta(description="systemd unit")] = ""
+    replicas: Positive = 1
+    depends_on: list[str] = []
+    env: EnvSpec | None = None
+    pool: PoolSpec | None = None
+    postgres: list[PostgresSpec] = []
+    redis: list[RedisSpec] = []
+    http: list[HttpSpec] = []
+    tls: list[TlsSpec] = []
+    nginx: list[NginxSpec] = []
+    php: list[PhpSpec] = []
+    telegram: list[TelegramSpec] = []
+    logs: list[LogSpec] = []
+    data: list[DataSpec] = []
+    backup: list[BackupSpec] = []
+
+
+class ComposeSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Docker Compose project."""
+
+    shorthand: ClassVar[str] = "project"
+
+    project: str
+    file: str = ""
+    env_file: Annotated[str, Meta(description="default .env beside the compose file")] = ""
+    docker_host: Annotated[str, Meta(description="unix:///… where not the default socket")] = ""
+
+
+class HostSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to look at on the machine itself."""
+
+    filesystems: Annotated[list[str], Meta(description="mount points; default: all real ones")] = []
+    closed_ports: Annotated[
+        list[Port], Meta(description="ports that must not be reachable from outside")
+    ] = []
+    open_ports: Annotated[list[Port], Meta(description="ports that must be listened on")] = []
+    names: Annotated[list[str], Meta(description="host names that must resolve")] = []
+    firewall: Annotated[bool, Meta(description="a firewall must be active")] = False
+
+
+class ThresholdSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits that replace a check's own; null switches a level off."""
+
+    warning: float | msgspec.UnsetType | None = msgspec.UNSET
+    critical: float | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class StackSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole stack file."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    flow: str = ""
+    description: str = ""
+    compose: ComposeSpec | None = None
+    services: dict[str, ServiceSpec]
+    host: HostSpec = HostSpec()
+    prometheus: str = ""
+    alertmanager: str = ""
+    thresholds: dict[str, ThresholdSpec] = {}

@@ -1,0 +1,102 @@
+"""Plain values to specs: all errors at once, each at its line, with a suggestion for a misspelt key.
+
+msgspec stops at the first error of a conversion, so the records are walked here field by field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from opsctl.stack.errors import StackProblem
+from opsctl.stack.specs import Spec
+
+if TYPE_CHECKING:
+    from opsctl.stack.yaml_reader import Document, Path
+
+
+def check_spec(document: Document, value: Any, spec: type[Spec], path: Path = ()) -> Any:
+    """Return `value` in the long form that msgspec converts; problems go to `document.problems`."""
+    where = ".".join(str(part) for part in path) or "the file"
+    if isinstance(value, str) and spec.shorthand:
+        value = {spec.shorthand: value}
+    if value is None and not _required(spec):
+        value = {}
+    if not isinstance(value, dict):
+        _add(document, path, f"{where}: expected keys and values, got {_name(value)}")
+        return None
+    fields = {field.encode_name: field for field in msgspec.structs.fields(spec)}
+    hints = typing.get_type_hints(spec, include_extras=True)
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        if key not in fields:
+            close = difflib.get_close_matches(str(key), fields, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(fields))}"
+            _add(document, (*path, key), f"{where}: unknown key {key!r}{meant}")
+            continue
+        result[key] = _check_value(document, item, hints[fields[key].name], (*path, key))
+    for key in _required(spec):
+        if key not in value:
+            _add(document, path, f"{where}: {key!r} is missing")
+    return result
+
+
+def _required(spec: type[Spec]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(spec) if field.required]
+
+
+def _check_value(document: Document, value: Any, hint: Any, path: Path) -> Any:
+    plain = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+    if typing.get_origin(plain) in (typing.Union, types.UnionType):
+        specs = [part for part in typing.get_args(plain) if _is_spec(part)]
+        if specs and value is not None:
+            return check_spec(document, value, specs[0], path)
+    if _is_spec(plain):
+        return check_spec(document, value, plain, path)
+    origin, arguments = typing.get_origin(plain), typing.get_args(plain)
+    if origin is list and _is_spec(arguments[0]):
+        items = value if isinstance(value, list) else [value]
+        places = [(*path, index) if isinstance(value, list) else path for index in range(len(items))]
+        return [
+            check_spec(document, item, arguments[0], place) for item, place in zip(items, places, strict=True)
+        ]
+    if origin is list and isinstance(value, str):
+        value = [value]
+    if origin is dict and _is_spec(arguments[1]):
+        if not isinstance(value, dict):
+            _add(document, path, f"{'.'.join(map(str, path))}: expected names, got {_name(value)}")
+            return {}
+        return {key: check_spec(document, item, arguments[1], (*path, key)) for key, item in value.items()}
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        _add(document, path, f"{'.'.join(map(str, path))}: {_plain_words(str(error))}")
+    return value
+
+
+def _is_spec(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Spec)
+
+
+def _name(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return f"the text {value[:40]!r}" if isinstance(value, str) else repr(value)[:40]
+
+
+def _plain_words(message: str) -> str:
+    """Turn msgspec's wording into a sentence about the value."""
+    message = message.partition(" - at ")[0]
+    for old, new in (("`", ""), ("Expected", "expected"), ("Invalid", "invalid"), ("Object", "object")):
+        message = message.replace(old, new)
+    return message
+
+
+def _add(document: Document, path: Path, message: str) -> None:
+    document.problems.append(StackProblem(document.line(path), message))
