@@ -6,6 +6,7 @@ Two forms: `runbooks/KIND/NAME.md` belongs to one check and says what it explain
 
 from __future__ import annotations
 
+import datetime
 import functools
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,7 +48,7 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow: str
     explains: Explains = Explains()
     even_as_warning: bool = False
-    last_drilled: str = ""
+    last_drilled: datetime.date | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
