@@ -1,0 +1,42 @@
+# `make demo` and `make test` set up what they need; the rest expects `make setup` to have run.
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+.PHONY: default setup demo test lint types unit live docs-check bench clean
+
+default: lint types unit docs-check
+
+setup:
+	@sh scripts/setup.sh test
+
+demo:
+	@sh scripts/setup.sh demo
+	@$(BIN)/python scripts/demo.py
+
+test:
+	@sh scripts/setup.sh test
+	@$(MAKE) --no-print-directory lint types
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+unit:
+	$(BIN)/pytest tests/unit tests/cli -n $(WORKERS)
+
+live:
+	$(BIN)/pytest tests/live -n $(WORKERS) --dist loadgroup
+
+docs-check:
+	$(BIN)/pytest -q tests/unit/test_docs.py
+
+bench:
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
