@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
@@ -58,26 +59,75 @@ def run(argv: list[str], timeout: float, stdin: str = "") -> Result:
         return Result(126, "", f"{argv[0]}: {error.strerror}", time.monotonic() - started)
     with _lock:
         _running.add(process)
-    timed_out = False
     try:
-        out, err = process.communicate(stdin.encode() if stdin else None, timeout=max(timeout, 0.01))
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        _kill(process)
-        try:
-            out, err = process.communicate(timeout=0.2)
-        except subprocess.TimeoutExpired:  # in uninterruptible sleep: leave it to init
-            out, err = b"", b""
+        out, err, timed_out = _converse(process, stdin.encode(), started + max(timeout, 0.01))
     finally:
         with _lock:
             _running.discard(process)
     return Result(
         -1 if process.returncode is None else process.returncode,
-        out[:MAX_OUTPUT].decode("utf-8", "replace"),
-        err[:MAX_OUTPUT].decode("utf-8", "replace"),
+        out.decode("utf-8", "replace"),
+        err.decode("utf-8", "replace"),
         time.monotonic() - started,
         timed_out=timed_out,
     )
+
+
+def _converse(process: subprocess.Popen[bytes], text: bytes, ends: float) -> tuple[bytes, bytes, bool]:
+    """Feed and read a process until it ends, says too much, or its time is over."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    kept: dict[int, bytearray] = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
+    timed_out = False
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+        while selector.get_map():
+            left = ends - time.monotonic()
+            timed_out = left <= 0
+            if timed_out or any(len(part) >= MAX_OUTPUT for part in kept.values()):
+                _kill(process)
+                break
+            for key, _ in selector.select(left):
+                if key.fileobj is process.stdin:
+                    text = _feed(selector, process, text)
+                else:
+                    part = os.read(key.fd, 65536)  # ready, so it does not block
+                    kept[key.fd] += part
+                    if not part:
+                        selector.unregister(key.fileobj)
+    out, err = (bytes(part[:MAX_OUTPUT]) for part in kept.values())
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    try:
+        process.wait(max(ends - time.monotonic(), 0.2))
+    except subprocess.TimeoutExpired:  # closed its output and goes on, or sleeps uninterruptibly
+        timed_out = True
+        _kill(process)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+    return out, err, timed_out
+
+
+def _feed(selector: selectors.BaseSelector, process: subprocess.Popen[bytes], text: bytes) -> bytes:
+    """Write what the pipe takes; close it when all is written or nobody reads."""
+    assert process.stdin is not None
+    try:
+        text = text[os.write(process.stdin.fileno(), text) :]
+    except BlockingIOError:
+        return text
+    except BrokenPipeError:
+        text = b""
+    if not text:
+        selector.unregister(process.stdin)
+        process.stdin.close()
+    return text
 
 
 def kill_all() -> None:

@@ -10,10 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.servers.small_stack import SmallStack
+from tests.servers.small_stack import SmallStack  # noqa: E402 - found through the line above
 
 OPSCTL = Path(sys.executable).with_name("opsctl")
 
