@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.servers.small_stack import SmallStack  # noqa: E402 - found through the line above
+from tests.servers.small_stack import SmallStack
 
 OPSCTL = Path(sys.executable).with_name("opsctl")
 

@@ -1,0 +1,1 @@
+"""Whole-process figures, each a ratio measured in one run: `python -m benchmarks [NAME…]`."""
