@@ -10,15 +10,18 @@ _BY_ERRNO = {
     errno.ECONNREFUSED: "refused",
     errno.ETIMEDOUT: "timeout",
     errno.EHOSTUNREACH: "unreachable",
+    errno.EHOSTDOWN: "unreachable",
     errno.ENETUNREACH: "unreachable",
     errno.ENETDOWN: "unreachable",
     errno.EADDRNOTAVAIL: "unreachable",
     errno.ECONNRESET: "closed",
+    errno.ECONNABORTED: "closed",
     errno.EPIPE: "closed",
     errno.EACCES: "no-permission",
     errno.EPERM: "no-permission",
     errno.ENOENT: "missing",
-    errno.EAGAIN: "timeout",
+    errno.ENOTDIR: "missing",
+    errno.EAGAIN: "timeout",  # a Unix socket whose queue is full: nobody accepts
 }
 
 _BY_WORDS = (
@@ -55,6 +58,6 @@ def connection_state(error: BaseException) -> str:
             return "timeout"
         if isinstance(cause, OSError) and cause.errno in _BY_ERRNO:
             return _BY_ERRNO[cause.errno]
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     words = str(error).lower()
     return next((state for part, state in _BY_WORDS if part in words), "protocol")
