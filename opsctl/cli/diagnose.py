@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from opsctl.cli.looking import finish, load_stack, take_snapshot, use_color
+from opsctl.cli.looking import finish, load_stack, stack_argument, take_snapshot, use_color
 from opsctl.cli.options import LOOK_FORMATS, look_options
 
 
@@ -44,5 +44,6 @@ def command(
     else:
         snapshot = take_snapshot(load_stack(stack_name), timeout, debug=debug)
     result = diagnose(snapshot)
-    click.echo(render.render(result, output, color=use_color(no_color)), nl=False)
-    finish(result.status, fail_on, exit_zero)
+    text = render.render(result, output, use_color(no_color), stack_argument=stack_argument(stack_name))
+    click.echo(text, nl=False)
+    finish(result.status, fail_on, exit_zero, result.coverage.unknown)

@@ -89,9 +89,25 @@ def use_color(no_color: bool) -> bool:
     return sys.stdout.isatty()
 
 
-def finish(status: Status, fail_on: str, exit_zero: bool) -> None:
-    """End the process with the exit code of the status, as the options want it."""
+def stack_argument(name: str | None) -> str:
+    """Return ` --stack NAME` as a shown command needs it to mean the same stack, or nothing."""
+    import shlex
+
+    return f" --stack {shlex.quote(name)}" if name else ""
+
+
+def finish(status: Status, fail_on: str, exit_zero: bool, unseen: int = 0) -> None:
+    """End the process with the exit code of the status, as the options want it.
+
+    Args:
+        status: the worst of what was found.
+        fail_on: `critical`, `warning` or `unknown`.
+        exit_zero: end with 0 whatever was found.
+        unseen: how many checks could not look; they count with `--fail-on unknown`.
+    """
     code = exit_code(status)
-    if exit_zero or (fail_on == "critical" and code is not ExitCode.CRITICAL):
+    if fail_on == "critical" and code is not ExitCode.CRITICAL:
         code = ExitCode.OK
-    raise click.exceptions.Exit(int(code))
+    if fail_on == "unknown" and code is ExitCode.OK and unseen:
+        code = ExitCode.UNKNOWN
+    raise click.exceptions.Exit(0 if exit_zero else int(code))

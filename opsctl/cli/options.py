@@ -13,24 +13,40 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 LOOK_FORMATS = ("text", "json", "yaml", "markdown", "junit", "nagios")
 DATA_FORMATS = ("text", "json", "yaml", "markdown")
+LEAST_SECONDS, MOST_SECONDS = 0.5, 600.0
 
 
-def _complete_stack(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
-    from click.shell_completion import CompletionItem
+class Seconds(click.ParamType):
+    """A number of seconds within bounds; `5`, `2.5` and `5s` are understood."""
 
-    from opsctl.cli.completing import stack_names
+    name = "seconds"
 
-    names = [name for name in stack_names() if name.startswith(incomplete)]
-    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        text = str(value).strip().removesuffix("s")
+        try:
+            seconds = float(text) if len(text) < 20 else float("nan")
+        except ValueError:
+            seconds = float("nan")
+        if not LEAST_SECONDS <= seconds <= MOST_SECONDS:  # false for NaN as well
+            self.fail(
+                f"{str(value)[:40]!r} is not a number of seconds "
+                f"between {LEAST_SECONDS:g} and {MOST_SECONDS:g}.",
+                param,
+                ctx,
+            )
+        return seconds
 
 
 def stack_option(function: F) -> F:
     """`--stack`: which stack file."""
+    from opsctl.cli.completing import complete_stack
+
     return click.option(
         "--stack",
         "stack_name",
         metavar="FILE|NAME",
-        shell_complete=_complete_stack,
+        shell_complete=complete_stack,
         help="Stack file, or the name of a shipped one. Default: OPSCTL_STACK, ./opsctl.yml, "
         "~/.config/opsctl/, /etc/opsctl/, else discovery of this machine.",
     )(function)
@@ -40,7 +56,7 @@ def timeout_option(function: F) -> F:
     """`--timeout`: the deadline of the whole look."""
     return click.option(
         "--timeout",
-        type=click.FloatRange(0.5, 600),
+        type=Seconds(),
         default=10.0,
         show_default=True,
         metavar="SECONDS",
@@ -84,7 +100,8 @@ def exit_options(function: F) -> F:
         type=click.Choice(["warning", "critical", "unknown"]),
         default="warning",
         show_default=True,
-        help="Least status that ends with other than 0; unknown: also what could not be seen.",
+        help="What ends with other than 0. critical: only that. warning: also warnings, and where a "
+        "whole target was not seen. unknown: also where a single check could not look.",
     )(function)
 
 
@@ -95,5 +112,14 @@ def look_options(*formats: str) -> Callable[[F], F]:
         for decorate in (debug_option, color_option, exit_options, output_option(*formats)):
             function = decorate(function)
         return stack_option(timeout_option(function))
+
+    return add
+
+
+def show_options(*formats: str) -> Callable[[F], F]:
+    """The options of a command that shows what it already knows."""
+
+    def add(function: F) -> F:
+        return output_option(*formats)(color_option(debug_option(function)))
 
     return add

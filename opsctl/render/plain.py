@@ -13,18 +13,18 @@ SCHEMA = 1
 """Kept stable; fields are only ever added."""
 
 
-def diagnosis_plain(diagnosis: Diagnosis) -> dict[str, Any]:
-    """Return a diagnosis as dicts and lists."""
+def diagnosis_plain(diagnosis: Diagnosis, stack_argument: str = "") -> dict[str, Any]:
+    """Return a diagnosis as dicts and lists; `stack_argument` is added to the verify commands."""
     plain: dict[str, Any] = {
         "schema": SCHEMA,
         "stack": diagnosis.stack,
         "taken_at": moment(diagnosis.taken_at),
         "duration_seconds": diagnosis.duration_seconds,
         "status": diagnosis.status.value,
-        "root_causes": [_cause(cause) for cause in diagnosis.root_causes],
-        "unproven": [_cause(cause) for cause in diagnosis.unproven],
+        "root_causes": [_cause(cause, stack_argument) for cause in diagnosis.root_causes],
+        "unproven": [_cause(cause, stack_argument) for cause in diagnosis.unproven],
         "candidates": msgspec.to_builtins(diagnosis.candidates),
-        "also": [finding_plain(finding) for finding in diagnosis.also],
+        "also": [finding_plain(finding, stack_argument) for finding in diagnosis.also],
         "path": [
             {
                 "flow": step.flow,
@@ -38,7 +38,9 @@ def diagnosis_plain(diagnosis: Diagnosis) -> dict[str, Any]:
             for step in diagnosis.path
         ],
         "findings": [
-            finding_plain(finding) for finding in diagnosis.findings if finding.status.value != "ok"
+            finding_plain(finding, stack_argument)
+            for finding in diagnosis.findings
+            if finding.status.value != "ok"
         ],
         "ruled_out": msgspec.to_builtins(diagnosis.ruled_out),
         "coverage": msgspec.to_builtins(diagnosis.coverage),
@@ -46,7 +48,7 @@ def diagnosis_plain(diagnosis: Diagnosis) -> dict[str, Any]:
     return plain
 
 
-def finding_plain(finding: Finding) -> dict[str, Any]:
+def finding_plain(finding: Finding, stack_argument: str = "") -> dict[str, Any]:
     """Return one finding as a dict."""
     return {
         "id": finding.id,
@@ -67,15 +69,15 @@ def finding_plain(finding: Finding) -> dict[str, Any]:
             for row in finding.evidence
         ],
         "remediation": msgspec.to_builtins(finding.remediation) if finding.remediation else None,
-        "verify": finding.verify,
+        "verify": f"{finding.verify}{stack_argument}",
         "runbook": finding.runbook,
         "hint": finding.hint,
         "parent": finding.parent,
     }
 
 
-def _cause(cause: RootCause) -> dict[str, Any]:
-    plain = finding_plain(cause.finding)
+def _cause(cause: RootCause, stack_argument: str) -> dict[str, Any]:
+    plain = finding_plain(cause.finding, stack_argument)
     plain["chain"] = [
         {"id": item.id, "target": item.target, "target_id": item.target_id, "summary": item.summary}
         for item in cause.chain

@@ -1,171 +1,216 @@
-"""A diagnosis for a tired person: the path as a tree, the cause, the evidence, the fix, the proof."""
+"""A diagnosis for a tired person.
+
+The story in order: the path walked, what was ruled out, what else was noticed and what could
+not be seen; and last, where the eye rests when the prompt is back: the cause, its evidence,
+the fix, the proof, and one line that sums up.
+"""
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from typing import TYPE_CHECKING
 
 from opsctl.model import Status
+from opsctl.render.page import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from opsctl.model import Diagnosis, Evidence, Finding, RootCause, Step
+    from opsctl.model import Coverage, Diagnosis, Evidence, Finding, RootCause, Step
 
-_COLORS = {
-    Status.OK: "32",
-    Status.WARNING: "33",
-    Status.CRITICAL: "31;1",
-    Status.UNKNOWN: "35",
-    Status.BLOCKED: "36",
-}
 MOST_RULED_OUT = 8
-MOST_HINTS = 5
+MOST_HINTS = 4
+MOST_BECAUSE = 3
+MOST_EXPLAINED = 12
 
 
-def diagnosis_text(diagnosis: Diagnosis, color: bool = False, width: int | None = None) -> str:
-    """Return a diagnosis as text of at most `width` columns (80 without a terminal)."""
-    page = _Page(width or min(max(shutil.get_terminal_size((80, 24)).columns, 60), 120), color)
-    count = len(diagnosis.root_causes)
-    page.line(
-        f"{page.status(diagnosis.status)}  {diagnosis.stack}  "
-        f"{diagnosis.taken_at:%Y-%m-%d %H:%M:%S} UTC  ({diagnosis.duration_seconds:.2f} s)"
+def diagnosis_text(
+    diagnosis: Diagnosis, color: bool = False, width: int | None = None, stack_argument: str = ""
+) -> str:
+    """Return a diagnosis as text of at most `width` columns; only commands may be longer.
+
+    Args:
+        diagnosis: what to show.
+        color: whether it may hold colour codes.
+        width: columns; the terminal's by default, 80 without one.
+        stack_argument: what the commands shown need to mean the same stack (` --stack NAME`).
+    """
+    page = Page(width, color)
+    page.status_line(
+        diagnosis.status,
+        f"{diagnosis.stack}  {diagnosis.taken_at:%Y-%m-%d %H:%M:%S} UTC  ({diagnosis.duration_seconds:.2f} s)",
     )
     if diagnosis.path:
-        page.line()
         page.heading("Path walked")
-        _path(page, diagnosis.path)
-    for number, cause in enumerate(diagnosis.root_causes, 1):
-        page.line()
-        page.heading("Root cause" if count == 1 else f"Root cause {number} of {count}")
-        _cause(page, cause)
-    for cause in diagnosis.unproven:
-        page.line()
-        page.heading("No cause proven")
-        page.wrapped(
-            "What is seen: ", f"{cause.finding.summary} ({cause.finding.id}, {cause.finding.target})"
-        )
-    if diagnosis.candidates:
-        page.line()
-        page.heading("Candidates that could not be looked at")
-        for candidate in diagnosis.candidates:
-            page.wrapped("  - ", f"{candidate.id} on {candidate.target}: {candidate.because}")
-            page.wrapped("    next: ", candidate.next_probe)
+        path_tree(page, diagnosis.path)
+    _ruled_out(page, diagnosis)
     if diagnosis.also:
-        page.line()
-        page.heading("Also noticed (not the cause)")
+        page.heading("Also noticed, not the cause")
         for finding in diagnosis.also:
-            page.finding(finding)
-    if diagnosis.ruled_out:
-        page.line()
-        page.heading("Ruled out")
-        for row in diagnosis.ruled_out[:MOST_RULED_OUT]:
-            page.wrapped("  ", f"{row.id} ({row.target}): {row.because}")
-        more = len(diagnosis.ruled_out) - MOST_RULED_OUT
-        if more > 0:
-            page.line(f"  and {more} more; --output json lists all")
-    _coverage(page, diagnosis)
+            finding_line(page, finding)
+    coverage_lines(page, diagnosis.coverage)
+    if diagnosis.candidates:
+        page.heading("Suspects that could not be looked at")
+        for candidate in diagnosis.candidates:
+            page.wrapped("  ", f"{candidate.id} on {candidate.target}: {candidate.because}", "    ")
+            page.copyable("    next: ", candidate.next_probe)
+    for cause in diagnosis.unproven:
+        page.heading("No cause proven")
+        page.wrapped("  ", "A symptom is seen, and what could explain it could not be looked at:")
+        _cause(page, cause, stack_argument)
+    causes = list(diagnosis.root_causes)
+    for number, cause in reversed(list(enumerate(causes, 1))):  # the worst one last
+        page.heading("Root cause" if len(causes) == 1 else f"Root cause {number} of {len(causes)}")
+        _cause(page, cause, stack_argument)
+    page.gap()
+    page.status_line(diagnosis.status, summary_line(diagnosis))
     return page.text()
 
 
-def _path(page: _Page, path: Iterable[Step]) -> None:
-    """Draw the walk: one line a question, its answer, and what it rests on."""
-    steps = list(path)
-    asked: tuple[str, str] | None = None
-    for step in steps:
-        indent = "   " * step.depth
-        if asked != (step.flow, step.step):
-            page.wrapped(f"{indent}{step.question}", "")
-            asked = (step.flow, step.step)
-        arrow = f" → {step.action}" if step.action else ""
-        page.wrapped(f"{indent}└─ ", f"{step.answer}{arrow}")
-        if step.because:
-            page.wrapped(f"{indent}     ", ", ".join(step.because))
-
-
-def _cause(page: _Page, cause: RootCause) -> None:
-    finding = cause.finding
-    page.wrapped(f"{page.status(finding.status)} ", f"{finding.id} on {finding.target}")
-    page.wrapped("  ", finding.summary)
-    page.evidence(finding.evidence)
-    if cause.chain:
-        page.line("  explains:")
-        for item in cause.chain:
-            page.wrapped("    → ", f"{item.id} on {item.target}: {item.summary}")
-    if finding.remediation:
-        page.wrapped("  fix: ", finding.remediation.text)
-        for command in finding.remediation.commands:
-            page.line(f"    $ {command}")
-    page.line("  verify:")
-    page.line(f"    $ {finding.verify}")
-    page.wrapped("  runbook: ", f"opsctl runbook {finding.id}")
-
-
-def _coverage(page: _Page, diagnosis: Diagnosis) -> None:
-    seen = diagnosis.coverage
-    page.line()
-    page.wrapped(
-        "Coverage: ",
-        f"{seen.ran} of {seen.checks} checks ran, {seen.blocked} blocked, {seen.unknown} unknown.",
-    )
-    for hint in seen.hints[:MOST_HINTS]:
-        page.wrapped("  - ", hint)
-    if len(seen.hints) > MOST_HINTS:
-        page.line(f"  and {len(seen.hints) - MOST_HINTS} more; --output json lists all")
-    failing = [cause.finding for cause in diagnosis.root_causes]
-    if not failing and not diagnosis.unproven:
-        words = "Nothing is wrong." if diagnosis.status is Status.OK else "Not everything could be seen."
-        page.line(words)
-        return
-    names = ", ".join(f"{item.id} on {item.target}" for item in failing) or "no cause proven"
-    page.wrapped("", f"{diagnosis.status.value.upper()}: {names}")
-
-
-class _Page:
-    """Lines of a limited width."""
-
-    def __init__(self, width: int, color: bool) -> None:
-        self.width, self.color = width, color
-        self.lines: list[str] = []
-
-    def line(self, text: str = "") -> None:
-        self.lines.append(text)
-
-    def heading(self, text: str) -> None:
-        self.lines.append(f"\033[1m{text}\033[0m" if self.color else text)
-
-    def status(self, status: Status) -> str:
-        word = status.value.upper()
-        return f"\033[{_COLORS[status]}m{word}\033[0m" if self.color else word
-
-    def wrapped(self, lead: str, text: str) -> None:
-        """Add text with a lead; later lines are indented below its beginning."""
-        plain = lead.replace("\033", "")
-        indent = " " * (len(lead) if plain == lead else 2)
-        self.lines.extend(
-            textwrap.wrap(
-                lead + " ".join(text.split()),
-                self.width,
-                subsequent_indent=indent if len(indent) < self.width // 2 else "  ",
-                break_on_hyphens=False,
-                break_long_words=False,
-            )
-            or [lead]
+def summary_line(diagnosis: Diagnosis) -> str:
+    """Return the one sentence that sums a diagnosis up."""
+    causes = [f"{cause.finding.id} on {cause.finding.target}" for cause in diagnosis.root_causes]
+    if causes:
+        explained = len({item.key for cause in diagnosis.root_causes for item in cause.chain})
+        more = (
+            f", which explains {explained} other finding{'s' if explained != 1 else ''}" if explained else ""
         )
+        return f"{' and '.join(causes)}{more}"
+    if diagnosis.unproven:
+        return "no cause proven; the suspects above could not be looked at"
+    if diagnosis.status is Status.OK:
+        return f"nothing is wrong; {diagnosis.coverage.ran} checks ran"
+    if diagnosis.status is Status.UNKNOWN:
+        return "nothing wrong was seen, but not everything could be looked at"
+    return "no cause found"
 
-    def finding(self, finding: Finding) -> None:
-        self.wrapped("  ", f"{finding.status.value} {finding.id} on {finding.target}: {finding.summary}")
 
-    def evidence(self, rows: Iterable[Evidence]) -> None:
-        for row in rows:
-            parts = [row.text] if row.value is None else [f"{row.value} {row.unit}".strip()]
-            if row.threshold is not None:
-                parts.append(f"limit {row.threshold} {row.unit}".strip())
-            if row.value is not None and row.text and not row.text == "":
-                parts = parts if len(self.lines) and row.text in self.lines[-1] else [row.text, *parts]
-            source = f"  [{row.source}]" if row.source else ""
-            self.wrapped("  evidence: ", "; ".join(dict.fromkeys(parts)) + source)
+def path_tree(page: Page, path: Sequence[Step]) -> None:
+    """Draw the walk: each question, below it the answers that hold and what they rest on."""
+    for index, step in enumerate(path):
+        indent = "  " + "   " * step.depth
+        before = path[index - 1] if index else None
+        if before is None or (before.flow, before.step, before.depth) != (step.flow, step.step, step.depth):
+            page.wrapped(indent, step.question)
+        again = any(
+            (later.flow, later.step, later.depth) == (step.flow, step.step, step.depth)
+            for later in path[index + 1 :]
+        )
+        branch = "├─ " if again else "└─ "
+        action = f" → {step.action}" if step.action else ""
+        below = "│  " if again else "   "
+        page.wrapped(f"{indent}{branch}", f"{step.answer}{action}", f"{indent}{below}")
+        if step.because:
+            more = len(step.because) - MOST_BECAUSE
+            names = [name.replace(":", " on ", 1) for name in step.because[:MOST_BECAUSE]]
+            text = ", ".join(names) + (f" and {more} more" if more > 0 else "")
+            page.wrapped(f"{indent}{below}", f"({text})", f"{indent}{below} ")
 
-    def text(self) -> str:
-        return "\n".join(line.rstrip() for line in self.lines) + "\n"
+
+def _cause(page: Page, cause: RootCause, stack_argument: str) -> None:
+    finding = cause.finding
+    page.status_line(finding.status, finding_name(finding), "  ")
+    page.wrapped("  ", finding.summary)
+    evidence_lines(page, finding)
+    if cause.chain:
+        page.line("  Explains")
+        for number, item in enumerate(cause.chain[:MOST_EXPLAINED], 1):
+            last = number == min(len(cause.chain), MOST_EXPLAINED)
+            below = "         " if last else "    │    "
+            page.wrapped(
+                f"    {'└─' if last else '├─'} ", f"{item.id} on {item.target}: {item.summary}", below
+            )
+        if len(cause.chain) > MOST_EXPLAINED:
+            page.line(f"       and {len(cause.chain) - MOST_EXPLAINED} more; --output json lists all")
+    if finding.remediation:
+        page.line("  Fix")
+        if finding.remediation.text:
+            page.wrapped("    ", finding.remediation.text)
+        for command in finding.remediation.commands:
+            page.copyable("      ", command)
+    page.line("  Verify")
+    page.copyable("      ", f"{finding.verify}{stack_argument}")
+    page.line("  Runbook")
+    page.copyable("      ", f"opsctl runbook {finding.id}")
+
+
+def finding_name(finding: Finding) -> str:
+    """Return slug, service and, where there is one, what precisely is meant."""
+    subject = finding.subject
+    which = f" ({subject})" if subject and subject not in finding.summary else ""
+    return f"{finding.id} on {finding.target}{which}"
+
+
+def finding_line(page: Page, finding: Finding, indent: str = "  ") -> None:
+    """Add one finding: status, name, summary."""
+    page.status_line(finding.status, f"{finding_name(finding)}: {finding.summary}", indent)
+
+
+def evidence_lines(page: Page, finding: Finding) -> None:
+    """Add the measured values; the command that shows each is on a line of its own."""
+    rows = [row for row in finding.evidence if row.source or row.value is not None or row.text]
+    if not rows:
+        return
+    page.line("  Evidence")
+    for row in rows:
+        said = [] if row.text == finding.summary else [row.text]
+        measured = measured_text(row)
+        if measured and measured not in row.text:
+            said.append(measured)
+        moment = f"  ({row.at:%H:%M:%S} UTC)" if row.at else ""
+        if said:
+            page.wrapped("    ", "; ".join(part for part in said if part), "      ")
+        if row.source:
+            page.copyable("    from: ", row.source + moment)
+
+
+def measured_text(row: Evidence) -> str:
+    """Return value and limit of one row of evidence in words, empty where there is no value."""
+    if row.value is None:
+        return ""
+    unit = f" {row.unit}" if row.unit and row.unit != "ratio" else ""
+    value = _number(row.value) if not isinstance(row.value, str) else row.value
+    if row.threshold is None:
+        return f"{value}{unit}"
+    limit = _number(row.threshold) if not isinstance(row.threshold, str) else row.threshold
+    return f"{value}{unit}, limit {limit}{unit}"
+
+
+def _number(value: float | int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 100_000 else f"{value:.0f}"
+
+
+def _ruled_out(page: Page, diagnosis: Diagnosis) -> None:
+    if not diagnosis.ruled_out:
+        return
+    page.heading("Ruled out")
+    rows = [(f"{row.id} ({row.target})", row.because) for row in diagnosis.ruled_out[:MOST_RULED_OUT]]
+    page.pairs("  ", rows)
+    more = len(diagnosis.ruled_out) - MOST_RULED_OUT
+    if more > 0:
+        page.line(f"  and {more} more; --output json lists all")
+
+
+def coverage_lines(page: Page, coverage: Coverage) -> None:
+    """Add how much was seen, and what would let more be seen."""
+    page.gap()
+    page.wrapped("Coverage: ", coverage_words(coverage))
+    for hint in _shortest(coverage.hints):
+        page.wrapped("  - ", hint)
+    if len(coverage.hints) > MOST_HINTS:
+        page.line(f"  and {len(coverage.hints) - MOST_HINTS} more hints; --output json lists all")
+
+
+def coverage_words(coverage: Coverage) -> str:
+    """Return the coverage as one sentence."""
+    return (
+        f"{coverage.ran} of {coverage.checks} checks ran, "
+        f"{coverage.blocked} blocked, {coverage.unknown} unknown."
+    )
+
+
+def _shortest(hints: Iterable[str]) -> list[str]:
+    return list(hints)[:MOST_HINTS]
