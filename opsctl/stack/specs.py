@@ -53,6 +53,7 @@ class RedisSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[str, Positive], Meta(description="list or stream name -> length that is too long")
     ] = {}
     replicas: Annotated[int, Meta(ge=0, description="replicas that must be connected")] = 0
+    replica: Annotated[bool, Meta(description="this server is itself a replica")] = False
     exposed: Annotated[bool, Meta(description="it may listen beyond loopback")] = False
 
 
