@@ -1,5 +1,206 @@
+"""Looks at the machine: /proc, statvfs, the kernel's log and clock. Starts no process on most machines."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opsctl.facts.base import FactProblem
+from opsctl.facts.host import HostFacts, OomKill
+from opsctl.probes import host_filesystems, host_kernel
+from opsctl.probes import host_parsing as parsing
 from opsctl.probes.base import ProbeContext, ProbeError
+from opsctl.stack.specs import HostSpec
+
+if TYPE_CHECKING:
+    from opsctl.probes.host_parsing import KernelKill
+
+SWAP_SAMPLE_SECONDS = 1.0
+MAX_KILLS = 20
+MAX_BYTES = 1_000_000
 
 
-def probe(context: ProbeContext):
-    raise ProbeError("unsupported", "not written yet")
+def probe(context: ProbeContext) -> HostFacts:
+    """Return the facts of the machine that this runs on."""
+    if not Path("/proc/stat").exists():
+        raise ProbeError("unsupported", "there is no /proc here", "opsctl looks at Linux machines")
+    spec = context.spec
+    named = spec.filesystems if isinstance(spec, HostSpec) else []
+    problems: list[FactProblem] = []
+    values: dict[str, Any] = {"hostname": os.uname().nodename, "now": time.time()}
+    values |= kernel_values()
+    values |= memory_values()
+    try:
+        values |= host_kernel.clock()
+        values["clock_daemon"] = host_kernel.clock_daemon()
+    except OSError as error:
+        problems.append(FactProblem(part="clock", code="permission", message=f"adjtimex: {error.strerror}"))
+    values |= _kills(context, values.get("oom_kill_count"), problems)
+    try:
+        values["filesystems"], more = host_filesystems.read(context, named)
+        problems.extend(more)
+    except OSError as error:
+        problems.append(FactProblem(part="filesystems", code="missing", message=str(error)[:300]))
+    values["swapped_in_per_second"] = _swap_rate(context, values)
+    return HostFacts(problems=problems, **values)
+
+
+def kernel_values() -> dict[str, Any]:
+    """Return load, cores, pressure, disks, open files and tracked connections."""
+    statistics = parsing.statistics(text("/proc/stat"), os.sysconf("SC_CLK_TCK"))
+    files = text("/proc/sys/fs/file-nr").split()
+    stalls = [parsing.pressure(name, text(f"/proc/pressure/{name}")) for name in ("cpu", "memory", "io")]
+    return {
+        "boot_time": statistics.boot_time,
+        "cpus": statistics.cpus,
+        "running": statistics.running,
+        "blocked": statistics.blocked,
+        "cores": usable_cores(),
+        "pressure": [item for item in stalls if item is not None],
+        "disks": parsing.disks(text("/proc/diskstats")),
+        "files_open": parsing.whole(files[0]) if len(files) == 3 else None,
+        "files_most": parsing.whole(files[2]) if len(files) == 3 else None,
+        "conntrack_entries": parsing.whole(text("/proc/sys/net/netfilter/nf_conntrack_count")),
+        "conntrack_limit": parsing.whole(text("/proc/sys/net/netfilter/nf_conntrack_max")),
+        **parsing.loads(text("/proc/loadavg")),
+    }
+
+
+def usable_cores() -> float:
+    """Return the cores that processes here may use: affinity, and the quota of the container."""
+    cores = float(len(os.sched_getaffinity(0)))
+    quota = parsing.quota_cores(text("/sys/fs/cgroup/cpu.max"))
+    if quota is None:
+        folder = "/sys/fs/cgroup/cpu/cpu.cfs_"
+        quota = parsing.quota_cores(
+            f"{text(folder + 'quota_us').strip()} {text(folder + 'period_us').strip()}"
+        )
+    return min(cores, quota) if quota else cores
+
+
+def memory_values() -> dict[str, Any]:
+    """Return memory, swap, the kernel's paging counters, and the limit of a container that is the machine."""
+    memory = parsing.meminfo(text("/proc/meminfo"))
+    paging = parsing.counters(text("/proc/vmstat"))
+    limit, used = container_memory(memory.get("MemTotal"))
+    return {
+        "memory_total": memory.get("MemTotal"),
+        "memory_free": memory.get("MemFree"),
+        "memory_available": memory.get("MemAvailable"),
+        "memory_buffers": memory.get("Buffers"),
+        "memory_cached": memory.get("Cached"),
+        "swap_total": memory.get("SwapTotal"),
+        "swap_free": memory.get("SwapFree"),
+        "memory_limit": limit,
+        "memory_limit_used": used,
+        "swapped_in": paging.get("pswpin"),
+        "swapped_out": paging.get("pswpout"),
+        "major_faults": paging.get("pgmajfault"),
+        "oom_kill_count": paging.get("oom_kill"),
+    }
+
+
+def container_memory(total: int | None) -> tuple[int | None, int | None]:
+    """Return limit and use of the control group at the root of what is seen here.
+
+    On a machine of its own that group has no limit; in a container it is the container's.
+    Page cache that can be dropped does not count as used.
+    """
+    root = Path("/sys/fs/cgroup")
+    for folder, limit_file, used_file, cache in (
+        (root, "memory.max", "memory.current", "inactive_file"),
+        (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        limit = parsing.whole(text(str(folder / limit_file)))
+        used = parsing.whole(text(str(folder / used_file)))
+        if limit is None or used is None or (total is not None and limit >= total):
+            continue
+        droppable = parsing.counters(text(str(folder / "memory.stat"))).get(cache, 0)
+        return limit, max(used - droppable, 0)
+    return None, None
+
+
+def _kills(context: ProbeContext, count: int | None, problems: list[FactProblem]) -> dict[str, Any]:
+    """Return recent kills for want of memory. With the kernel's counter at 0 there is no need to look."""
+    if count == 0:
+        return {"oom_kills": [], "oom_kills_elsewhere": 0}
+    try:
+        kills = host_kernel.recent_kills(context.left)
+    except ProbeError as error:
+        problems.append(
+            FactProblem(part="kernel log", code=error.code, message=error.message, hint=error.hint)
+        )
+        return {}
+    units = {service.unit for service in context.stack.spec.services.values() if service.unit}
+    ours, elsewhere = of_the_stack(kills, units)
+    return {"oom_kills": ours[-MAX_KILLS:], "oom_kills_elsewhere": elsewhere}
+
+
+def of_the_stack(kills: list[KernelKill], units: set[str]) -> tuple[list[OomKill], int]:
+    """Part the kills that concern the stack from those at other groups' limits. Pure.
+
+    The whole machine without memory concerns everybody; a limit of its own only the unit that has it.
+    Containers are judged by their own kind, from their control group's counters.
+    """
+    ours: list[OomKill] = []
+    elsewhere = 0
+    for kill in kills:
+        unit = unit_of(kill.cgroup, units)
+        if not kill.whole_machine and not unit:
+            elsewhere += 1
+            continue
+        ours.append(
+            OomKill(
+                process=kill.process,
+                pid=kill.pid,
+                at=kill.at,
+                cgroup=kill.cgroup,
+                limit=kill.limit,
+                unit=unit,
+                resident_bytes=kill.resident_bytes,
+            )
+        )
+    return ours, elsewhere
+
+
+def unit_of(cgroup: str, units: set[str]) -> str:
+    """Return which of the units a control group belongs to: `postgresql` is `postgresql.service`. Pure."""
+    parts = set(cgroup.split("/"))
+    for unit in sorted(units):
+        name = unit if re.search(r"\.[a-z]+$", unit) else f"{unit}.service"
+        if name in parts:
+            return unit
+    return ""
+
+
+def _swap_rate(context: ProbeContext, values: dict[str, Any]) -> float | None:
+    """Return pages read from swap a second. Without swap or without any stall it is 0 and costs no time."""
+    first, swap = values.get("swapped_in"), values.get("swap_total")
+    if first is None or swap is None:
+        return None
+    stall = next((item for item in values["pressure"] if item.resource == "memory"), None)
+    used = swap - (values.get("swap_free") or 0)
+    if used == 0 or (stall is not None and stall.some_10 == 0):
+        return 0.0
+    window = min(SWAP_SAMPLE_SECONDS, context.left - 0.4)
+    if window < 0.2:
+        return None
+    began = time.monotonic()
+    first = parsing.counters(text("/proc/vmstat")).get("pswpin")
+    time.sleep(window)
+    second = parsing.counters(text("/proc/vmstat")).get("pswpin")
+    if first is None or second is None:
+        return None
+    return max(second - first, 0) / (time.monotonic() - began)
+
+
+def text(path: str) -> str:
+    """Return a small file's text, empty where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(MAX_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
