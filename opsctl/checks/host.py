@@ -1,4 +1,7 @@
-"""The machine: space, memory, pressure, files, clock. `subject` of a file system finding is its mount point."""
+"""The machine: space, memory, pressure, files, clock.
+
+The `subject` of a finding about a file system is its mount point.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from opsctl.model import Finding
 
 GIBIBYTE = 1024**3
+CLOCK_HINT = "run systemd-timesyncd or chrony"
 ROOM_ENOUGH = 20 * GIBIBYTE
 """With this much left a disk is not full, however small a share of it that is."""
 ROOM_LITTLE = 5 * GIBIBYTE
@@ -75,7 +79,8 @@ def disk_full(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
         used = percent_text(item.used_ratio)
         words = f"{item.mountpoint} {used} used"
         if status.failing:
-            words = f"{item.mountpoint} is {used} full: {bytes_text(item.available)} of {bytes_text(item.size)} left"
+            left = f"{bytes_text(item.available)} of {bytes_text(item.size)} left"
+            words = f"{item.mountpoint} is {used} full: {left}"
         yield context.finding(
             status,
             words,
@@ -95,8 +100,9 @@ def disk_full(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
                 for file in item.large_files
                 if file.size >= item.size / 50
             ],
-            fix="Make room: clean up old images and logs (docker system prune, journalctl --vacuum-size, logrotate), "
-            "or grow the disk. Never delete files of a database by hand. Then restart what had stopped.",
+            fix="Make room: clean up old images and logs (docker system prune, journalctl --vacuum-size, "
+            "logrotate), or grow the disk. Never delete files of a database by hand. Then restart what had "
+            "stopped.",
             commands=[
                 f"df -h {item.mountpoint}",
                 f"du -xh --max-depth=2 {item.mountpoint} 2>/dev/null | sort -rh | head -20",
@@ -128,7 +134,8 @@ def inodes_full(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
             f"{item.mountpoint}: {item.files - item.files_free} of {item.files} inodes used",
             subject=item.mountpoint,
             source=f"df -Pi {item.mountpoint}",
-            fix="Find the folder with very many small files (sessions, cache, mail queue) and let its owner clean it up.",
+            fix="Find the folder with very many small files (sessions, cache, mail queue) and let its owner "
+            "clean it up.",
             commands=[
                 f"df -i {item.mountpoint}",
                 f"du -x --inodes --max-depth=3 {item.mountpoint} 2>/dev/null | sort -rn | head -20",
@@ -178,13 +185,15 @@ def read_only_filesystem(facts: HostFacts, context: CheckContext) -> Iterator[Fi
         elif item.readonly and item.must_be_writable:
             errors = f"; ext4 has recorded {item.kernel_errors} errors" if item.kernel_errors else ""
             yield context.critical(
-                f"{item.mountpoint} ({item.device}) is mounted read-only although {item.writable_because}{errors}",
+                f"{item.mountpoint} ({item.device}) is mounted read-only although "
+                f"{item.writable_because}{errors}",
                 subject=item.mountpoint,
                 value="ro",
                 threshold="rw",
                 source=f"findmnt -no OPTIONS --target {item.mountpoint}",
-                fix="Read the kernel's log for I/O errors first. With errors: save the data, check the disk, run fsck "
-                "unmounted. Without: somebody remounted it; mount it writable again (mount -o remount,rw).",
+                fix="Read the kernel's log for I/O errors first. With errors: save the data, check the disk, "
+                "run fsck unmounted. Without: somebody remounted it; mount it writable again "
+                "(mount -o remount,rw).",
                 commands=[
                     f"findmnt --target {item.mountpoint}",
                     "dmesg -T | grep -iE 'i/o error|remount|ext4|xfs|btrfs' | tail -20",
@@ -199,9 +208,7 @@ def read_only_filesystem(facts: HostFacts, context: CheckContext) -> Iterator[Fi
 @check(
     "host/memory-exhausted",
     needs="/proc/meminfo, the container's limit",
-    limits=Limits(
-        0.93, 0.97, "ratio", source="node-exporter mixin warns at 90 %; below 3 % the kernel kills"
-    ),
+    limits=Limits(0.93, 0.97, "ratio", source="node-exporter mixin: 90 %; below 3 % left the kernel kills"),
 )
 def memory_exhausted(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
     """Hardly any memory is left; the kernel will start to kill.
@@ -210,16 +217,10 @@ def memory_exhausted(facts: HostFacts, context: CheckContext) -> Iterator[Findin
     """
     total = context.need(facts.memory_total, "MemTotal")
     available = context.need(facts.memory_available, "MemAvailable")
+    inside = "cat /sys/fs/cgroup/memory.current"
     rows = [("", total, total - available, "grep -E 'MemTotal|MemAvailable' /proc/meminfo")]
     if facts.memory_limit and facts.memory_limit_used is not None:
-        rows.append(
-            (
-                "container limit",
-                facts.memory_limit,
-                facts.memory_limit_used,
-                "cat /sys/fs/cgroup/memory.current",
-            )
-        )
+        rows.append(("container limit", facts.memory_limit, facts.memory_limit_used, inside))
     for subject, whole, used, source in rows:
         where = "of the container's limit of " if subject else "of "
         yield context.judge(
@@ -310,7 +311,8 @@ def _killed(context: CheckContext, subject: str, kills: list[OomKill]) -> Findin
         unit="kills in 10 minutes",
         source="journalctl -k --since -10min | grep -i 'killed process'",
         fix="Find out why memory grew; give the victim's unit or container a limit that fits, or the machine "
-        "more memory. The victim is often not the culprit: look at the table that the kernel logged with the kill.",
+        "more memory. The victim is often not the culprit: look at the table that the kernel logged "
+        "with the kill.",
         commands=[
             "journalctl -k --since -10min | grep -iE 'oom|killed process'",
             "ps -eo pid,rss,etime,comm --sort=-rss | head -15",
@@ -360,9 +362,7 @@ def cpu_saturated(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
     cores = context.need(facts.cores, "the number of cores")
     waiting = _pressure(facts, context, "cpu", lambda item: item.some)
     per_core = load / max(cores, 0.01)
-    words = (
-        f"load {load:.1f} on {cores:g} cores; somebody waited for a core {waiting:.0f} % of the last minute"
-    )
+    words = f"load {load:.1f} on {cores:g} cores; {waiting:.0f} % of the last minute somebody waited for one"
     if waiting < 70:
         yield context.ok(words)
         return
@@ -370,7 +370,7 @@ def cpu_saturated(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
         round(per_core, 2),
         words,
         source="cat /proc/loadavg /proc/pressure/cpu",
-        fix="Find who uses the CPU. Investigate load before adding cores: a query, a loop, a job started twice.",
+        fix="Find who uses the CPU before adding cores: a query, a loop, a job that was started twice.",
         commands=["ps -eo pid,pcpu,etime,comm --sort=-pcpu | head -15", "cat /proc/pressure/cpu"],
     )
 
@@ -378,9 +378,7 @@ def cpu_saturated(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
 @check(
     "host/io-pressure",
     needs="/proc/pressure/io",
-    limits=Limits(
-        60, 85, "%", source="so much of the time nobody works: a checkpoint or a backup stays below"
-    ),
+    limits=Limits(60, 85, "%", source="so much of the time nobody works; a backup stays below"),
 )
 def io_pressure(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
     """Every process waits for the disk a large part of the time.
@@ -416,7 +414,8 @@ def open_files_exhausted(facts: HostFacts, context: CheckContext) -> Iterator[Fi
         source="cat /proc/sys/fs/file-nr",
         fix="Find the process that leaks files and restart it; raise fs.file-max only if the need is real.",
         commands=[
-            'for p in /proc/[0-9]*; do echo "$(ls $p/fd 2>/dev/null | wc -l) $(cat $p/comm)"; done | sort -rn | head',
+            "for p in /proc/[0-9]*; do echo $(ls $p/fd 2>/dev/null | wc -l) $(cat $p/comm); done "
+            "| sort -rn | head",
         ],
     )
 
@@ -435,21 +434,16 @@ def clock_skew(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
     synchronised = context.need(facts.clock_synchronised, "adjtimex")
     if not synchronised:
         recent = facts.now is not None and facts.boot_time is not None and facts.now - facts.boot_time < 900
-        if not facts.clock_daemon or recent:
-            why = (
-                f"{facts.clock_daemon} has just started" if facts.clock_daemon else "no time daemon runs here"
-            )
-            raise NotObserved(f"the clock's error is not known: {why}", "run systemd-timesyncd or chrony")
+        if not facts.clock_daemon:
+            raise NotObserved("no time daemon runs here, so the clock's error is not known", CLOCK_HINT)
+        if recent:
+            raise NotObserved(f"{facts.clock_daemon} has only just started", "look again in some minutes")
         yield context.warning(
             f"the clock is not synchronised although {facts.clock_daemon} runs",
             value="unsynchronised",
             source="timedatectl show -p NTPSynchronized",
             fix="Let UDP port 123 out, and look at the daemon's log.",
-            commands=[
-                "timedatectl status",
-                "chronyc tracking",
-                "journalctl -u systemd-timesyncd -n 20 --no-pager",
-            ],
+            commands=["timedatectl status", "chronyc tracking", "journalctl -u systemd-timesyncd -n 20"],
         )
         return
     offset = abs(context.need(facts.clock_offset_seconds, "adjtimex"))
@@ -488,9 +482,7 @@ def conntrack_full(facts: HostFacts, context: CheckContext) -> Iterator[Finding]
 @check(
     "host/rebooted",
     needs="/proc/stat",
-    limits=Limits(
-        None, None, "seconds", below=True, source="off until the stack file sets a limit, e.g. 600"
-    ),
+    limits=Limits(None, None, "seconds", below=True, source="off until the stack file sets one"),
     role="risk",
 )
 def rebooted(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:

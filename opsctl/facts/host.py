@@ -41,9 +41,7 @@ class Filesystem(Record, frozen=True, kw_only=True):
     ] = None
     must_be_writable: Annotated[
         bool,
-        gauge(
-            "opsctl_host_filesystem_must_be_writable", "1 if /etc/fstab or the stack file want it writable"
-        ),
+        gauge("opsctl_host_filesystem_must_be_writable", "1 if fstab or the stack want it writable"),
     ] = False
     shrinking_bytes_per_second: Annotated[
         float | None,

@@ -75,9 +75,7 @@ def usable_cores() -> float:
     quota = parsing.quota_cores(text("/sys/fs/cgroup/cpu.max"))
     if quota is None:
         folder = "/sys/fs/cgroup/cpu/cpu.cfs_"
-        quota = parsing.quota_cores(
-            f"{text(folder + 'quota_us').strip()} {text(folder + 'period_us').strip()}"
-        )
+        quota = parsing.quota_cores(f"{text(folder + 'quota_us')} {text(folder + 'period_us')}")
     return min(cores, quota) if quota else cores
 
 

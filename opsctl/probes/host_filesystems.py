@@ -137,17 +137,18 @@ def statvfs_all(mounts: list[Mount], seconds: float) -> list[Filesystem]:
 
 
 def _filesystem(mount: Mount, answer: os.statvfs_result | str) -> Filesystem:
-    names = {"device": mount.device, "fstype": mount.fstype, "mountpoint": mount.mountpoint}
+    plain = Filesystem(
+        device=mount.device, fstype=mount.fstype, mountpoint=mount.mountpoint, readonly=mount.readonly
+    )
     if isinstance(answer, str):
-        return Filesystem(**names, readonly=mount.readonly, device_error=True, error=answer[:300])
-    return Filesystem(
-        **names,
+        return msgspec.structs.replace(plain, device_error=True, error=answer[:300])
+    return msgspec.structs.replace(
+        plain,
         size=answer.f_blocks * answer.f_frsize,
         free=answer.f_bfree * answer.f_frsize,
         available=answer.f_bavail * answer.f_frsize,
         files=answer.f_files,
         files_free=answer.f_ffree,
-        readonly=mount.readonly,
         kernel_errors=_kernel_errors(mount),
     )
 

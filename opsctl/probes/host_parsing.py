@@ -178,9 +178,10 @@ def writable_by_fstab(text: str) -> set[str]:
     result: set[str] = set()
     for line in text.splitlines()[:MAX_ROWS]:
         parts = line.split()
-        if len(parts) >= 4 and not parts[0].startswith("#") and parts[2] not in ("swap", "iso9660"):
-            if "ro" not in parts[3].split(","):
-                result.add(unescape(parts[1]))
+        if len(parts) < 4 or parts[0].startswith("#") or parts[2] in ("swap", "iso9660"):
+            continue
+        if "ro" not in parts[3].split(","):
+            result.add(unescape(parts[1]))
     return result
 
 
