@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from opsctl.envfile import parse_env
 from opsctl.errors import UserError
@@ -39,7 +41,7 @@ class Secrets:
                 self.env_file(stack.path(service.env.file), also)
 
     def _env_files(self, service: ServiceSpec | None) -> list[Path]:
-        """Return the env files to look into, the service's own first."""
+        """Return the env files to look into: the service's own, the stack's, those of other services."""
         files: list[Path] = []
         if service is not None and service.env is not None:
             files.append(self._stack.path(service.env.file))
@@ -49,6 +51,9 @@ class Secrets:
         elif compose is not None and compose.file:
             files.append(self._stack.path(compose.file).parent / ".env")
         files.append(self._stack.directory / ".env")
+        if service is not None:  # a database's password is often known to the application alone
+            others = self._stack.spec.services.values()
+            files.extend(self._stack.path(other.env.file) for other in others if other.env is not None)
         return list(dict.fromkeys(files))
 
     def env_file(self, path: Path, also: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -66,6 +71,8 @@ class Secrets:
 
     def resolve(self, service: ServiceSpec, variable: str, file: str) -> str | None:
         """Return the secret named by `*_env` or `*_file`, None where neither is given.
+
+        A variable that holds a whole URL (`DATABASE_URL`) gives the password inside it.
 
         Raises:
             MissingSecret: it is named and not to be found; the message never holds a value.
@@ -92,4 +99,12 @@ class Secrets:
         if candidate is None:
             raise MissingSecret(f"{variable} is not set; looked in {', '.join(looked)}")
         self._redactor.add(candidate)
-        return candidate
+        return _password_of_url(candidate)
+
+
+def _password_of_url(value: str) -> str | None:
+    """Return the password where the value is a whole URL (`DATABASE_URL`), else the value itself."""
+    match = re.match(r"[a-zA-Z][\w+.-]*://(?:[^\s/:@]*(?::([^\s/]*))?@)?[^\s@]*$", value)
+    if match is None:
+        return value
+    return unquote(match.group(1)) if match.group(1) else None

@@ -175,6 +175,9 @@ class ServiceSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     description: str = ""
     container: Annotated[str, Meta(description="compose service name")] = ""
+    project: Annotated[
+        str, Meta(description="compose project of the container, where not the stack's")
+    ] = ""
     unit: Annotated[str, Meta(description="systemd unit")] = ""
     replicas: Positive = 1
     depends_on: list[str] = []
