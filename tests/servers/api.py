@@ -10,7 +10,6 @@ from typing import Any
 
 from tests.servers.base import Server, free_port, listens
 
-
 APP = Path(__file__).parent / "api_app"
 
 
