@@ -1,5 +1,276 @@
-from opsctl.probes.base import ProbeContext, ProbeError
+"""Looks at a PostgreSQL server through its statistics views: one connection, about ten questions.
+
+A refusal, a hang or a wrong password is an answer too. Where every slot is taken, the slots
+kept back for superusers are tried through the local socket.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from opsctl.facts.base import Connection, FactProblem
+from opsctl.facts.postgres import (
+    Database,
+    Index,
+    LockCount,
+    PostgresFacts,
+    Replica,
+    Sequence,
+    Slot,
+    Table,
+    Window,
+)
+from opsctl.probes import postgres_parsing as parsing
+from opsctl.probes import postgres_queries as queries
+from opsctl.probes.postgres_connection import Asker, Unreachable, connect, parameters
+from opsctl.stack.specs import PostgresSpec
+
+if TYPE_CHECKING:
+    from opsctl.probes.base import ProbeContext
+
+WINDOW_SECONDS = 1.2
+"""Backends hand in their counters about once a second; a shorter window would miss them."""
 
 
-def probe(context: ProbeContext):
-    raise ProbeError("unsupported", "not written yet")
+def probe(context: ProbeContext) -> PostgresFacts:
+    """Return the facts of one PostgreSQL server; refusals and hangs are facts as well."""
+    spec = context.spec
+    assert isinstance(spec, PostgresSpec)
+    values = parameters(context, spec)
+    base: dict[str, Any] = {
+        "address": context.target.address,
+        "database": str(values.get("dbname") or ""),
+        "user": str(values.get("user") or ""),
+        "in_container": bool(context.service.container),
+        "may_be_exposed": spec.exposed,
+        "should_be_replica": spec.replica,
+        "expected_replicas": spec.replicas,
+        "pools": parsing.pool_shares(context.stack.spec.services, context.target.service),
+    }
+    began = time.monotonic()
+    try:
+        asker = connect(context, values)
+    except Unreachable as unreachable:
+        if unreachable.connection.state != "clients-exhausted":
+            return PostgresFacts(up=False, connection=unreachable.connection, **base)
+        reserved = _reserved(context, values)
+        if reserved is None:
+            return PostgresFacts(up=False, connection=unreachable.connection, **base)
+        asker, base["reserved_path"] = reserved
+        connection = unreachable.connection
+    else:
+        seconds = time.monotonic() - began
+        base["connect_seconds"] = seconds
+        connection = Connection(state="ok", address=context.target.address, seconds=seconds)
+    try:
+        read = _read(asker, spec, context)
+        if asker.cut_off or not (asker.alive or read):
+            stopped = Connection(
+                state="timeout" if asker.cut_off else "closed",
+                detail="it let us in and then stopped answering",
+                address=context.target.address,
+            )
+            return PostgresFacts(up=False, connection=stopped, problems=asker.problems, **base)
+        return PostgresFacts(up=True, connection=connection, problems=asker.problems, **(base | read))
+    finally:
+        asker.close()
+
+
+def _reserved(context: ProbeContext, values: dict[str, Any]) -> tuple[Asker, str] | None:
+    """Try the slots kept back for superusers, through the server's socket on this machine."""
+    from opsctl.probes.postgres_sockets import local_sockets
+
+    for folder in local_sockets(str(values.get("host") or ""), str(values.get("port") or "5432")):
+        ours = {
+            key: value
+            for key, value in values.items()
+            if key not in ("password", "host", "hostaddr", "sslmode", "passfile")
+        }
+        try:
+            return connect(context, {**ours, "host": folder, "user": "postgres"}), folder
+        except Unreachable:
+            continue
+    return None
+
+
+def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, Any]:
+    """Ask everything; what cannot be answered is left out and noted in `asker.problems`."""
+    rows = asker.ask("server", queries.SERVER)
+    if not rows:
+        return {}
+    server = rows[0]
+    version, settings = int(server["number"]), server["settings"]
+    listen = parsing.setting_text(settings, "listen_addresses")
+    values: dict[str, Any] = {
+        "version": str(server["version"]).split(" ")[0],
+        "version_number": version,
+        "started_at": server["started_at"],
+        "in_recovery": server["in_recovery"],
+        "database": str(server["database"]),
+        "user": str(server["role"]),
+        "sees_all_sessions": server["sees_all"],
+        "settings": parsing.settings_values(settings),
+        "listen_addresses": [item.strip() for item in (listen or "").split(",") if item.strip()],
+        "read_only_source": str((settings.get("default_transaction_read_only") or ["", "", "", ""])[3] or ""),
+        "statements_seen": server["statements_schema"] is not None,
+    }
+    activity = asker.ask("sessions", queries.ACTIVITY)
+    _sessions(asker, values, activity, version)
+    _databases(asker, values)
+    first_sample = time.monotonic()
+    statements = _statements(asker, version, server["statements_schema"])
+    _tables(asker, values, spec)
+    _replication(asker, values, version)
+    _write_ahead_log(asker, values, settings, version)
+    _migrations(asker, values, spec, context)
+    reasons = parsing.reasons_for_second_sample(values, activity)
+    again: list[dict[str, Any]] = []
+    if reasons and asker.alive and context.left > WINDOW_SECONDS + 0.4:
+        time.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - first_sample)))
+        values["window"] = _window(asker, values, time.monotonic() - first_sample)
+        if "statements" in reasons:
+            again = _statements(asker, version, server["statements_schema"])
+    values["statements"] = parsing.merged_statements(statements, again)
+    return values
+
+
+def _sessions(asker: Asker, values: dict[str, Any], activity: list[dict[str, Any]], version: int) -> None:
+    if asker.problems:
+        return
+    locks = asker.ask("locks", queries.locks(version))
+    waiting: list[dict[str, Any]] = []
+    if locks:
+        waiting = locks[0]["waiting"] or []
+        values["locks"] = [LockCount(**row) for row in locks[0]["modes"] or []]
+        values["waiting_sessions"] = locks[0]["waiting_count"]
+    values["connections_used"] = sum(parsing.is_client(row) for row in activity)
+    values["activity"] = parsing.activity_counts(activity)
+    values["holders"] = parsing.holders(activity)
+    values["sessions"] = parsing.sessions(activity, waiting)
+
+
+def _databases(asker: Asker, values: dict[str, Any]) -> None:
+    sizes = {row["datname"]: row["size"] for row in asker.ask("database sizes", queries.SIZES)}
+    values["databases"] = [
+        Database(size=sizes.get(row["datname"]), **row) for row in asker.ask("databases", queries.databases())
+    ]
+
+
+def _statements(asker: Asker, version: int, schema: str | None) -> list[dict[str, Any]]:
+    if schema is None:
+        return []
+    hint = "load pg_stat_statements with shared_preload_libraries"
+    return asker.ask("statements", queries.statements(version, schema), hint=hint)
+
+
+def _tables(asker: Asker, values: dict[str, Any], spec: PostgresSpec) -> None:
+    datname = values["database"]
+    values["tables"] = [Table(datname=datname, **row) for row in asker.ask("tables", queries.TABLES)]
+    noted = len(asker.problems)
+    indexes = asker.ask("indexes", queries.INDEXES)
+    if len(asker.problems) == noted:
+        values["invalid_indexes"] = [Index(datname=datname, **row) for row in indexes]
+    if not values["in_recovery"]:
+        noted = len(asker.problems)
+        sequences = asker.ask("sequences", queries.SEQUENCES)
+        if len(asker.problems) == noted:
+            values["sequences"] = [Sequence(datname=datname, **row) for row in sequences]
+    if spec.tables:
+        names = sorted({name.rpartition(".")[2] for name in spec.tables})
+        noted = len(asker.problems)
+        found = asker.ask("wanted tables", queries.WANTED_TABLES, (names,))
+        if len(asker.problems) == noted:
+            values["wanted_tables"] = parsing.wanted_tables(spec.tables, found)
+
+
+def _replication(asker: Asker, values: dict[str, Any], version: int) -> None:
+    rows = asker.ask("replication", queries.replication(version))
+    if not rows:
+        return
+    standby = rows[0]["standby"] or {}
+    values["replicas"] = [
+        Replica(**{key: value for key, value in row.items() if value is not None})
+        for row in rows[0]["replicas"] or []
+    ]
+    values["slots"] = [
+        Slot(**{key: value for key, value in row.items() if value is not None})
+        for row in rows[0]["slots"] or []
+    ]
+    values["replay_paused"] = standby.get("paused")
+    values["receiving"] = standby.get("receiving")
+    values["replication_lag_seconds"] = standby.get("lag")
+
+
+def _write_ahead_log(asker: Asker, values: dict[str, Any], settings: Any, version: int) -> None:
+    mode = parsing.setting_text(settings, "archive_mode")
+    values["archiving"] = None if mode is None else mode != "off"
+    command = parsing.setting_text(settings, "archive_command") or ""
+    library = parsing.setting_text(settings, "archive_library") or ""
+    values["archiving_configured"] = bool(library or command not in ("", "(disabled)"))
+    for part, query in (
+        ("archiver", queries.ARCHIVER),
+        ("checkpoints", queries.background(version)),
+        ("control file", queries.CONTROL),
+    ):
+        for row in asker.ask(part, query):
+            values |= {key: value for key, value in row.items() if value is not None}
+
+
+def _migrations(asker: Asker, values: dict[str, Any], spec: PostgresSpec, context: ProbeContext) -> None:
+    if not spec.migrations:
+        return
+    from opsctl.probes import postgres_migrations as migrations
+
+    if not spec.migrations_path:
+        message = "migrations: the stack file names no migrations_path"
+        asker.problems.append(FactProblem(part="migrations", code="missing", message=message))
+        return
+    folder = context.stack.path(spec.migrations_path)
+    try:
+        files = migrations.read_files(spec.migrations, folder)
+    except OSError as error:
+        message = f"migrations: {folder}: {error.strerror or error}"[:300]
+        asker.problems.append(FactProblem(part="migrations", code="missing", message=message))
+        return
+    table, column = migrations.TABLES[spec.migrations]
+    noted = len(asker.problems)
+    state = asker.ask("migrations", _TABLE_STATE, (table, table))
+    if len(asker.problems) > noted:
+        return
+    applied: list[dict[str, Any]] = []
+    if state and state[0]["locked"]:
+        message = f"migrations: {table} is locked; a migration may be running"
+        asker.problems.append(FactProblem(part="migrations", code="timeout", message=message))
+        return
+    if state and state[0]["there"]:
+        applied = asker.ask("migrations", f"select {column} from {table} order by 1 limit 10000")
+        if len(asker.problems) > noted:
+            return
+    names = migrations.applied_names(applied, column)
+    values["migrations"] = [migrations.migrations(spec.migrations, files, names)]
+
+
+_TABLE_STATE = """
+select to_regclass(%s) is not null as there,
+       exists (select from pg_catalog.pg_locks where relation = to_regclass(%s)::oid
+                  and mode = 'AccessExclusiveLock') as locked
+"""
+
+
+def _window(asker: Asker, values: dict[str, Any], seconds: float) -> Window | None:
+    rows = asker.ask("second sample", queries.WINDOW)
+    if not rows:
+        return None
+
+    def change(field: str) -> int:
+        before = sum(getattr(database, field) or 0 for database in values["databases"])
+        return max(int(rows[0][field] or 0) - before, 0)
+
+    return Window(
+        seconds=seconds,
+        deadlocks=change("deadlocks"),
+        temp_bytes=change("temp_bytes"),
+        blocks_read=change("blocks_read"),
+        blocks_hit=change("blocks_hit"),
+    )
