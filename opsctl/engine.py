@@ -170,16 +170,14 @@ class _Run:
 
 def redacted(snapshot: Snapshot, redactor: Redactor) -> Snapshot:
     """Return the snapshot with every text redacted; types are kept."""
-    from opsctl.facts import facts_class
+    redactor.keep(snapshot.stack.services)  # they join findings to services: no finding may lose its place
 
     def clean(reading: Reading) -> Reading:
-        facts, problem = reading.facts, reading.problem
-        if facts is not None:
-            plain = redactor.value(msgspec.to_builtins(facts))
-            facts = msgspec.convert(plain, facts_class(reading.target.kind))
-        if problem is not None:
-            problem = msgspec.convert(redactor.value(msgspec.to_builtins(problem)), Problem)
-        target = msgspec.convert(redactor.value(msgspec.to_builtins(reading.target)), Target)
-        return msgspec.structs.replace(reading, facts=facts, problem=problem, target=target)
+        return msgspec.structs.replace(
+            reading,
+            facts=redactor.record(reading.facts),
+            problem=redactor.record(reading.problem),
+            target=redactor.record(reading.target),
+        )
 
     return msgspec.structs.replace(snapshot, readings=tuple(clean(reading) for reading in snapshot.readings))
