@@ -18,33 +18,57 @@ from opsctl.facts.base import (
 
 
 class SlowCommand(Record, frozen=True, kw_only=True):
-    """One entry of the slow log; arguments are left out, they may be secret."""
+    """One entry of the slow log; arguments are left out, they may be secret.
+
+    `ended_at` is by the server's own clock, in whole seconds.
+    """
 
     command: str
     microseconds: int
-    started_at: float
+    ended_at: float
 
 
 class Queue(Record, frozen=True, kw_only=True):
-    """A list or stream that the stack file names as a queue."""
+    """A list, stream or sorted set that the stack file names as a queue."""
 
+    database: Annotated[str, Label("db")] = "db0"
     name: Annotated[str, Label("key")]
-    length: Annotated[int | None, gauge("redis_key_size", "Length of a watched list or stream")] = None
+    length: Annotated[int | None, gauge("redis_key_size", "Length of a watched queue")] = None
     limit: Annotated[int, gauge("opsctl_redis_queue_limit", "Length that the stack file calls too long")]
+    command: str = "LLEN"
+    """What tells its length."""
+    growth_per_second: Annotated[
+        float | None, gauge("opsctl_redis_queue_growth_per_second", "Entries more a second, over a second")
+    ] = None
 
 
 class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
-    """One Redis server at one moment. None is "not read", never zero."""
+    """One Redis server at one moment. None is "not read", never zero.
 
-    up: Annotated[bool, gauge("redis_up", "1 if the server answered PING")] = True
-    connection: Connection
+    `connection.state` may also be `busy`: a script runs and every command is turned away.
+    """
+
+    up: Annotated[bool, gauge("redis_up", "1 if the server answers commands")] = True
+    connection: Connection = Connection(state="ok")
     address: str = ""
     may_be_exposed: bool = False
+    expected_replica: bool = False
+    """The stack file says that this server is a replica."""
+    accepted: bool | None = None
+    """Where nothing answered: whether the connection itself was accepted."""
+    process_id: int | None = None
+    """Of a server on this machine that did not answer in time, as is `process_state`."""
+    process_state: str = ""
+    """The kernel's one-letter state (proc(5)): T stopped, R running, S sleeping, D waiting for a disk."""
+    process_waits_in: str = ""
 
-    version: Annotated[str, Info("redis_instance_info", "redis_version", "Version of the server")] = ""
-    role: str = ""
+    version: Annotated[str, Info("redis_instance_info", "redis_version", "The server itself")] = ""
+    role: Annotated[str, Info("redis_instance_info", "role", "The server itself")] = ""
     uptime_seconds: Annotated[
         int | None, gauge("redis_uptime_in_seconds", "Seconds since the server started", unit="seconds")
+    ] = None
+    server_time: Annotated[
+        float | None, gauge("opsctl_redis_server_time_seconds", "The server's clock", unit="seconds")
     ] = None
     ping_seconds: Annotated[
         float | None, gauge("opsctl_redis_ping_seconds", "Time of one PING", unit="seconds")
@@ -63,17 +87,39 @@ class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
     used_memory_rss: Annotated[
         int | None, gauge("redis_memory_used_rss_bytes", "Resident memory", unit="bytes")
     ] = None
+    not_counted_for_eviction: Annotated[
+        int | None,
+        gauge(
+            "redis_mem_not_counted_for_eviction_bytes",
+            "Replication and append buffers, which maxmemory does not limit",
+            unit="bytes",
+        ),
+    ] = None
     maxmemory: Annotated[
         int | None, gauge("redis_memory_max_bytes", "maxmemory, 0 for no limit", unit="bytes")
     ] = None
-    maxmemory_policy: Annotated[
-        str, Info("opsctl_redis_maxmemory_policy_info", "policy", "What happens when memory is full")
-    ] = ""
+    maxmemory_policy: Annotated[str, Info("redis_instance_info", "maxmemory_policy", "The server itself")] = (
+        ""
+    )
+    over_maxmemory_milliseconds: Annotated[
+        int | None,
+        gauge(
+            "redis_current_eviction_exceeded_time_ms",
+            "Milliseconds since memory rose above maxmemory, 0 if it is not above",
+        ),
+    ] = None
     total_system_memory: Annotated[
         int | None, gauge("redis_total_system_memory_bytes", "Memory of the machine", unit="bytes")
     ] = None
     fragmentation_ratio: Annotated[
         float | None, gauge("redis_mem_fragmentation_ratio", "Resident memory over allocated memory")
+    ] = None
+    allocator_fragmentation_ratio: Annotated[
+        float | None,
+        gauge("redis_allocator_frag_ratio", "Memory in the allocator's pages over what is used of them"),
+    ] = None
+    allocator_fragmentation: Annotated[
+        int | None, gauge("redis_allocator_frag_bytes", "Holes in the allocator's pages", unit="bytes")
     ] = None
     evicted_keys: Annotated[
         int | None, counter("redis_evicted_keys_total", "Keys evicted because memory was full")
@@ -93,6 +139,8 @@ class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
         int | None, gauge("redis_rdb_changes_since_last_save", "Changes since the last good save")
     ] = None
     stop_writes_on_save_error: bool | None = None
+    saves_by_itself: bool | None = None
+    """Whether `save` names any moment; without one a failed save stops no writes."""
     aof_enabled: Annotated[bool | None, gauge("redis_aof_enabled", "1 if append only mode is on")] = None
     aof_last_write_ok: Annotated[
         bool | None, gauge("redis_aof_last_write_status", "1 if the last append succeeded")
@@ -102,15 +150,23 @@ class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
     master_link_up: Annotated[
         bool | None, gauge("redis_master_link_up", "1 if this replica is connected to its master")
     ] = None
+    master_address: str = ""
+    master_sync_in_progress: Annotated[
+        bool | None, gauge("redis_master_sync_in_progress", "1 while the replica fetches the whole data set")
+    ] = None
     master_link_down_seconds: Annotated[
         int | None,
         gauge("opsctl_redis_master_link_down_seconds", "How long the link is down", unit="seconds"),
     ] = None
+    refuses_writes_as_replica: bool | None = None
     connected_replicas: Annotated[
         int | None, gauge("redis_connected_slaves", "Replicas connected to this server")
     ] = None
     expected_replicas: int = 0
     min_replicas_to_write: int | None = None
+    good_replicas: Annotated[
+        int | None, gauge("opsctl_redis_good_replicas", "Replicas that count for min-replicas-to-write")
+    ] = None
 
     connected_clients: Annotated[
         int | None, gauge("redis_connected_clients", "Client connections, replicas aside")
@@ -135,6 +191,8 @@ class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
 
     slow_commands: list[SlowCommand] = []
     queues: list[Queue] = []
+    listens_on: list[str] = []
+    """Addresses beyond loopback on which the port listens."""
     listens_beyond_loopback: bool | None = None
     needs_password: bool | None = None
     protected_mode: bool | None = None

@@ -1,27 +1,40 @@
-"""Looks at a Redis server: PING, INFO, a handful of CONFIG GET, the slow log, queue lengths.
+"""Looks at a Redis server: PING, then INFO, a few CONFIG GET, the slow log and queues in one round trip.
 
-Never KEYS or SCAN. One connection, closed at the end.
+Never KEYS or SCAN, never a password asked for. One connection, closed at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from opsctl.facts.base import Connection, FactProblem
-from opsctl.facts.redis import Queue, RedisFacts, SlowCommand
-from opsctl.probes.addresses import beyond_loopback
+from opsctl.facts.redis import Queue, RedisFacts
+from opsctl.probes.addresses import beyond_loopback, listen_addresses
 from opsctl.probes.connection import connection_state
+from opsctl.probes.redis_parsing import (
+    CONFIG_NAMES,
+    answer_state,
+    config_values,
+    info_values,
+    slow_command,
+)
 from opsctl.stack.specs import RedisSpec
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
 
-SLOW_LOG_ENTRIES = 16
-EVICTION_WINDOW_SECONDS = 1.0
-"""Evictions are judged as a rate over this window, never as a lifetime total."""
+SLOW_LOG_ENTRIES = 64
+WINDOW_SECONDS = 1.0
+"""Evictions and the growth of queues are judged over this window, never as lifetime totals."""
+NEAR_FULL = 0.9
+
+_LENGTH_COMMANDS = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
 
 
 def probe(context: ProbeContext) -> RedisFacts:
@@ -30,57 +43,65 @@ def probe(context: ProbeContext) -> RedisFacts:
 
     spec = context.spec
     assert isinstance(spec, RedisSpec)
-    client = _client(context, spec)
+    password = context.secrets.resolve(context.service, spec.password_env, spec.password_file)
+    client = _client(context, spec, password)
     base: dict[str, Any] = {
         "address": context.target.address,
         "may_be_exposed": spec.exposed,
         "expected_replicas": spec.replicas,
+        "expected_replica": spec.replica,
     }
     began = time.monotonic()
     try:
+        detail = ""
         try:
             client.ping()
-        except redis.exceptions.BusyLoadingError as error:
-            base |= {"loading": True}
-            return _read(context, client, spec, base, began, str(error))
+            base["ping_seconds"] = time.monotonic() - began
         except redis.exceptions.RedisError as error:
-            return RedisFacts(up=False, connection=_failure(error, context), **base)
+            state = answer_state(str(error))
+            if state not in ("ok", "loading"):
+                return _not_answering(context, spec, base, _failure(error, context))
+            base["loading"], detail = state == "loading", str(error)
         except OSError as error:
-            return RedisFacts(up=False, connection=_failure(error, context), **base)
-        base["ping_seconds"] = time.monotonic() - began
-        return _read(context, client, spec, base, began, "")
+            return _not_answering(context, spec, base, _failure(error, context))
+        try:
+            if base.get("loading"):
+                return _loading(context, client, base, detail)
+            return _read(context, client, spec, password, base, began)
+        except (redis.exceptions.RedisError, OSError) as error:
+            base.pop("ping_seconds", None)  # it answered once and then no more
+            return _not_answering(context, spec, base, _failure(error, context))
     finally:
         with contextlib.suppress(Exception):
             client.close()
 
 
-def _client(context: ProbeContext, spec: RedisSpec) -> Any:
+def _client(context: ProbeContext, spec: RedisSpec, password: str | None) -> Any:
+    import inspect
+
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    password = context.secrets.resolve(context.service, spec.password_env, spec.password_file)
     parts = urlsplit(spec.url)
+    seconds = context.left * 0.65
     common: dict[str, Any] = {
         "username": unquote(parts.username) if parts.username else None,
         "password": password,
-        "socket_timeout": context.left * 0.8,
-        "socket_connect_timeout": context.left * 0.8,
-        "client_name": "opsctl",
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
         "retry": Retry(NoBackoff(), 0),
         "decode_responses": True,
         "encoding_errors": "replace",
         "protocol": 2,
     }
+    if "driver_info" in inspect.signature(redis.Redis.__init__).parameters:
+        # no CLIENT SETINFO: a server before 7.2 would count two errors for every look at it
+        common["driver_info"] = None
     if parts.scheme == "unix":
         return redis.Redis(unix_socket_path=parts.path, **common)
-    database = parts.path.strip("/")
     return redis.Redis(
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 6379,
-        db=int(database) if database.isdigit() else 0,
-        ssl=parts.scheme == "rediss",
-        **common,
+        host=parts.hostname or "127.0.0.1", port=parts.port or 6379, ssl=parts.scheme == "rediss", **common
     )
 
 
@@ -89,165 +110,243 @@ def _failure(error: Exception, context: ProbeContext) -> Connection:
     import redis
 
     text = str(error)
-    lowered = text.lower()
-    if isinstance(error, redis.exceptions.AuthenticationError) or any(
-        word in lowered for word in ("noauth", "wrongpass", "invalid username-password", "noperm")
-    ):
-        state = "auth-failed"
-    elif "max number of clients" in lowered:
-        state = "clients-exhausted"
-    elif isinstance(error, redis.exceptions.TimeoutError):
-        state = "timeout"
-    else:
-        state = connection_state(error)
-    return Connection(state=state, detail=text[:300], address=context.target.address)
+    state = answer_state(text)
+    if state in ("", "ok"):
+        if isinstance(error, redis.exceptions.AuthenticationError):
+            state = "auth-failed"
+        elif isinstance(error, redis.exceptions.TimeoutError):
+            state = "timeout"
+        else:
+            state = connection_state(error)
+    return Connection(state=state, detail=context.redactor.text(text)[:300], address=context.target.address)
+
+
+def _not_answering(
+    context: ProbeContext, spec: RedisSpec, base: dict[str, Any], connection: Connection
+) -> RedisFacts:
+    """Return the facts of a server that gave no useful answer; where it gave none at all, see why."""
+    values = dict(base)
+    if connection.state == "timeout":
+        from opsctl.probes.redis_process import process_values
+
+        values["accepted"] = _accepts(spec)
+        values |= process_values(context, spec.url)
+    return RedisFacts(up=False, connection=connection, **values)
+
+
+def _accepts(spec: RedisSpec) -> bool:
+    """Return whether a connection is accepted at all: the kernel does so for a frozen process too."""
+    parts = urlsplit(spec.url)
+    try:
+        if parts.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(0.15)
+                probe.connect(parts.path)
+        else:
+            address = (parts.hostname or "127.0.0.1", parts.port or 6379)
+            socket.create_connection(address, timeout=0.15).close()
+    except OSError:
+        return False
+    return True
+
+
+def _loading(context: ProbeContext, client: Any, base: dict[str, Any], detail: str) -> RedisFacts:
+    """Return what a server tells that still reads its data: INFO alone is answered."""
+    info = info_values(client.info())
+    still = info["loading"] is not False
+    return RedisFacts(
+        up=not still,
+        connection=Connection(
+            state="loading" if still else "ok", detail=detail[:300], address=context.target.address
+        ),
+        problems=[]
+        if still
+        else [FactProblem(part="CONFIG GET", code="timeout", message="it has just finished loading")],
+        **(base | info | {"loading": still}),
+    )
+
+
+class _Batch:
+    """Commands sent in one round trip; what is refused becomes a problem of its part."""
+
+    def __init__(self, client: Any) -> None:
+        self.pipeline = client.pipeline(transaction=False)
+        self.results: list[Any] = []
+        self.problems: list[FactProblem] = []
+
+    def run(self) -> None:
+        self.results = self.pipeline.execute(raise_on_error=False)
+
+    def take(self, part: str, hint: str = "") -> Any:
+        """Return the next answer, None where it was an error."""
+        import redis
+
+        answer = self.results.pop(0)
+        if not isinstance(answer, Exception):
+            return answer
+        if isinstance(answer, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+            raise answer
+        text = str(answer)
+        code = "permission" if "noperm" in text.lower() or "permission" in text.lower() else "unsupported"
+        if part and all(problem.part != part for problem in self.problems):
+            self.problems.append(
+                FactProblem(part=part, code=code, message=f"{part}: {text}"[:300], hint=hint)
+            )
+        return None
 
 
 def _read(
-    context: ProbeContext, client: Any, spec: RedisSpec, base: dict[str, Any], began: float, loading: str
+    context: ProbeContext,
+    client: Any,
+    spec: RedisSpec,
+    password: str | None,
+    base: dict[str, Any],
+    began: float,
 ) -> RedisFacts:
-    import redis
+    batch = _Batch(client)
+    batch.pipeline.execute_command("CLIENT SETNAME", "opsctl")
+    batch.pipeline.info()
+    for name in CONFIG_NAMES:  # one by one: CONFIG GET takes several names only since Redis 7
+        batch.pipeline.config_get(name)
+    batch.pipeline.slowlog_get(SLOW_LOG_ENTRIES)
+    database = _database(spec)
+    if database:
+        batch.pipeline.execute_command("SELECT", database)
+    for name in spec.queues:
+        batch.pipeline.type(name)
+    batch.run()
 
-    problems: list[FactProblem] = []
     values = dict(base)
-
-    def attempt(part: str, hint: str, read: Any) -> Any:
-        try:
-            return read()
-        except (redis.exceptions.RedisError, OSError) as error:
-            code = "timeout" if isinstance(error, redis.exceptions.TimeoutError) else "permission"
-            problems.append(FactProblem(part=part, code=code, message=f"{part}: {error}"[:300], hint=hint))
-            return None
-
-    info = attempt("INFO", "let the user run INFO", client.info) or {}
-    values |= info_values(info)
-    if values.get("loading"):
-        return RedisFacts(
-            up=False,
-            connection=Connection(state="loading", detail=loading, address=context.target.address),
-            problems=problems,
-            **values,
-        )
-    config = attempt("CONFIG GET", "let the user run CONFIG GET", lambda: _config(client)) or {}
+    batch.take("")
+    values |= info_values(batch.take("INFO", "let the user run INFO") or {})
+    config: dict[str, str] = {}
+    for _ in CONFIG_NAMES:
+        config |= batch.take("CONFIG GET", "let the user run CONFIG GET") or {}
     values |= config_values(config)
-    slow = attempt("SLOWLOG", "let the user run SLOWLOG GET", lambda: client.slowlog_get(SLOW_LOG_ENTRIES))
+    slow = batch.take("SLOWLOG", "let the user run SLOWLOG GET")
     values["slow_commands"] = [slow_command(entry) for entry in slow or []]
-    values["queues"] = [
-        Queue(
-            name=name,
-            limit=limit,
-            length=attempt(f"queue {name}", "", lambda name=name: _length(client, name)),
-        )
-        for name, limit in spec.queues.items()
-    ]
-    if values.get("maxmemory") and near_full(values):
-        values["evicted_per_second"] = attempt("INFO stats", "", lambda: _eviction_rate(client, context))
+    if database:
+        batch.take(f"SELECT {database}")
+    kinds = {name: batch.take(f"queue {name}", f"let the user run TYPE {name}") for name in spec.queues}
+    values["queues"] = _queues(client, spec, database, kinds, batch.problems)
+    values |= _exposure(context, spec, password, values)
+    _over_a_window(context, client, database, kinds, values)
     return RedisFacts(
         up=True,
         connection=Connection(state="ok", address=context.target.address, seconds=time.monotonic() - began),
-        problems=problems,
+        problems=batch.problems,
         **values,
     )
 
 
-def _config(client: Any) -> dict[str, str]:
-    names = ("maxclients", "stop-writes-on-bgsave-error", "bind", "protected-mode", "requirepass", "dir")
-    more = ("min-replicas-to-write", "maxmemory-policy")
-    return dict(client.config_get(*names, *more))
+def _database(spec: RedisSpec) -> int:
+    parts = urlsplit(spec.url)
+    if parts.scheme == "unix":
+        from urllib.parse import parse_qs
+
+        text = parse_qs(parts.query).get("db", ["0"])[0]
+    else:
+        text = parts.path.strip("/")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
-def _length(client: Any, name: str) -> int:
-    kind = client.type(name)
-    if kind == "stream":
-        return int(client.xlen(name))
-    if kind == "zset":
-        return int(client.zcard(name))
-    return int(client.llen(name)) if kind == "list" else 0
+def _lengths(client: Any, kinds: dict[str, Any]) -> dict[str, Any]:
+    """Return the length of each queue that can have one; a missing key is an empty queue."""
+    commands = {name: _LENGTH_COMMANDS[kind] for name, kind in kinds.items() if kind in _LENGTH_COMMANDS}
+    pipeline = client.pipeline(transaction=False)
+    for name, command in commands.items():
+        pipeline.execute_command(command, name)
+    answers = pipeline.execute(raise_on_error=False) if commands else []
+    found = {name: 0 for name, kind in kinds.items() if kind == "none"}
+    return found | dict(zip(commands, answers, strict=True))
 
 
-def near_full(values: dict[str, Any]) -> bool:
-    """Return whether memory is full enough that evictions are possible (90 % of maxmemory)."""
-    return bool(values.get("used_memory") and values["used_memory"] >= 0.9 * values["maxmemory"])
+def _queues(
+    client: Any, spec: RedisSpec, database: int, kinds: dict[str, Any], problems: list[FactProblem]
+) -> list[Queue]:
+    lengths = _lengths(client, kinds)
+    for name, kind in kinds.items():
+        message = ""
+        if isinstance(lengths.get(name), Exception):
+            message = f"queue {name}: {lengths.pop(name)}"
+        elif kind is not None and name not in lengths:
+            message = f"queue {name}: a {kind} has no length"
+        if message:
+            hint = "name a list, stream, set or sorted set under queues:"
+            problems.append(
+                FactProblem(part=f"queue {name}", code="unsupported", message=message[:300], hint=hint)
+            )
+    return [
+        Queue(
+            database=f"db{database}",
+            name=name,
+            limit=limit,
+            length=lengths.get(name),
+            command=_LENGTH_COMMANDS.get(kinds.get(name, ""), "LLEN"),
+        )
+        for name, limit in spec.queues.items()
+    ]
 
 
-def _eviction_rate(client: Any, context: ProbeContext) -> float | None:
-    window = min(EVICTION_WINDOW_SECONDS, context.left - 0.3)
-    if window < 0.2:
-        return None
-    first, at = int(client.info("stats")["evicted_keys"]), time.monotonic()
+def _exposure(
+    context: ProbeContext, spec: RedisSpec, password: str | None, values: dict[str, Any]
+) -> dict[str, Any]:
+    """Return where the server can be reached from, as this machine's sockets show it.
+
+    `bind` inside a container says nothing about what the machine publishes, so the sockets count
+    wherever they can be seen, and `bind` only for a server that runs outside containers.
+    """
+    parts = urlsplit(spec.url)
+    found: dict[str, Any] = {}
+    if password is None:
+        found["needs_password"] = False  # it answered us without one
+    elif not parts.username:
+        found["needs_password"] = True  # the default user has one, or AUTH had failed
+    addresses = None
+    if parts.scheme != "unix":
+        addresses = listen_addresses(context.shared, parts.hostname or "127.0.0.1", parts.port or 6379)
+    if addresses:
+        beyond = [address for address in addresses if beyond_loopback(address)]
+        found |= {"listens_on": beyond[:20], "listens_beyond_loopback": bool(beyond)}
+    elif context.service.container:
+        found |= {"listens_on": [], "listens_beyond_loopback": None}
+    return found
+
+
+def _over_a_window(
+    context: ProbeContext, client: Any, database: int, kinds: dict[str, Any], values: dict[str, Any]
+) -> None:
+    """Add evictions and queue growth a second, where either may matter: it costs a second's wait."""
+    queues: list[Queue] = values["queues"]
+    long = [queue for queue in queues if queue.length is not None and queue.length >= queue.limit]
+    evicting = may_evict(values)
+    window = min(WINDOW_SECONDS, context.left - 0.4)
+    if window < 0.2 or not (long or evicting):
+        if values.get("maxmemory") is not None and not evicting:
+            values["evicted_per_second"] = 0.0  # memory is not full, or nothing is ever evicted
+        return
+    first, at = values.get("evicted_keys"), time.monotonic()
     time.sleep(window)
-    second = int(client.info("stats")["evicted_keys"])
-    return (second - first) / (time.monotonic() - at)
-
-
-def info_values(info: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of `RedisFacts` that INFO holds; what it lacks stays None. Pure."""
-
-    def number(name: str, kind: type = int) -> Any:
-        value = info.get(name)
-        return kind(value) if isinstance(value, (int, float)) else None
-
-    def flag(name: str, good: str | int) -> bool | None:
-        return None if name not in info else info[name] == good
-
-    return {
-        "version": str(info.get("redis_version", "")),
-        "role": str(info.get("role", "")),
-        "uptime_seconds": number("uptime_in_seconds"),
-        "loading": flag("loading", 1),
-        "loading_eta_seconds": number("loading_eta_seconds"),
-        "used_memory": number("used_memory"),
-        "used_memory_rss": number("used_memory_rss"),
-        "maxmemory": number("maxmemory"),
-        "maxmemory_policy": str(info.get("maxmemory_policy", "")),
-        "total_system_memory": number("total_system_memory"),
-        "fragmentation_ratio": number("mem_fragmentation_ratio", float),
-        "evicted_keys": number("evicted_keys"),
-        "rdb_last_save_ok": flag("rdb_last_bgsave_status", "ok"),
-        "rdb_last_save_time": number("rdb_last_save_time"),
-        "rdb_changes_since_save": number("rdb_changes_since_last_save"),
-        "aof_enabled": flag("aof_enabled", 1),
-        "aof_last_write_ok": flag("aof_last_write_status", "ok"),
-        "master_link_up": flag("master_link_status", "up"),
-        "master_link_down_seconds": number("master_link_down_since_seconds"),
-        "connected_replicas": number("connected_slaves"),
-        "connected_clients": number("connected_clients"),
-        "maxclients": number("maxclients"),
-        "rejected_connections": number("rejected_connections"),
-        "blocked_clients": number("blocked_clients"),
-        "commands_processed": number("total_commands_processed"),
-        "operations_per_second": number("instantaneous_ops_per_sec", float),
-        "keyspace_hits": number("keyspace_hits"),
-        "keyspace_misses": number("keyspace_misses"),
+    second = info_values(client.info("stats"))["evicted_keys"] if evicting else None
+    lengths = _lengths(client, {queue.name: kinds[queue.name] for queue in long})
+    seconds = time.monotonic() - at
+    if first is not None and second is not None:
+        values["evicted_per_second"] = round((second - first) / seconds, 1)
+    elif not evicting and values.get("maxmemory") is not None:
+        values["evicted_per_second"] = 0.0
+    grown = {
+        queue.name: round((lengths[queue.name] - (queue.length or 0)) / seconds, 1)
+        for queue in long
+        if isinstance(lengths.get(queue.name), int)
     }
+    values["queues"] = [
+        msgspec.structs.replace(queue, growth_per_second=grown.get(queue.name)) for queue in queues
+    ]
 
 
-def config_values(config: dict[str, str]) -> dict[str, Any]:
-    """Return the fields of `RedisFacts` that CONFIG GET holds. Pure; the password itself is dropped."""
-    values: dict[str, Any] = {}
-    if str(config.get("maxclients", "")).isdigit():
-        values["maxclients"] = int(config["maxclients"])
-    if "stop-writes-on-bgsave-error" in config:
-        values["stop_writes_on_save_error"] = config["stop-writes-on-bgsave-error"] == "yes"
-    if "requirepass" in config:
-        values["needs_password"] = bool(config["requirepass"])
-    if "protected-mode" in config:
-        values["protected_mode"] = config["protected-mode"] == "yes"
-    if "bind" in config:
-        names = [name.lstrip("-") for name in config["bind"].split()]
-        values["listens_beyond_loopback"] = not names or any(beyond_loopback(name) for name in names)
-    if str(config.get("min-replicas-to-write", "")).isdigit():
-        values["min_replicas_to_write"] = int(config["min-replicas-to-write"])
-    values["data_directory"] = config.get("dir", "")
-    return values
-
-
-def slow_command(entry: dict[str, Any]) -> SlowCommand:
-    """Return one slow log entry with the command's name only. Pure."""
-    command = entry.get("command", "")
-    words = command if isinstance(command, str) else str(command)
-    return SlowCommand(
-        command=(words.split() or ["?"])[0].upper()[:40],
-        microseconds=int(entry.get("duration", 0)),
-        started_at=float(entry.get("start_time", 0)),
-    )
+def may_evict(values: dict[str, Any]) -> bool:
+    """Return whether keys may be evicted now: a policy that does so, and 90 % of maxmemory in use."""
+    used, limit = values.get("used_memory"), values.get("maxmemory")
+    if not used or not limit or values.get("maxmemory_policy") == "noeviction":
+        return False
+    return bool(used >= NEAR_FULL * limit)

@@ -1,0 +1,142 @@
+"""Turning Redis' answers into the fields of `RedisFacts`. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opsctl.facts.redis import SlowCommand
+from opsctl.probes.addresses import beyond_loopback
+
+ANSWERED = ("misconf", "masterdown", "noperm", "noreplicas", "readonly", "oom ")
+"""Errors that a server gives which is there and knows us; PING itself gets MISCONF and MASTERDOWN."""
+
+_AUTH_WORDS = (
+    "noauth",
+    "wrongpass",
+    "invalid password",
+    "invalid username-password",
+    "no password is set",
+    "without any password configured",
+    "authentication required",
+    "denied redis is running in protected mode",
+)
+
+
+def answer_state(text: str) -> str:
+    """Return the `Connection.state` that the words of an error answer mean, empty where they say none."""
+    lowered = text.lower()
+    if lowered.startswith("busy ") or "busy running a script" in lowered:
+        return "busy"
+    if lowered.startswith("loading") or "loading the dataset" in lowered:
+        return "loading"
+    if "max number of clients" in lowered:
+        return "clients-exhausted"
+    if any(word in lowered for word in _AUTH_WORDS):
+        return "auth-failed"
+    return "ok" if lowered.startswith(ANSWERED) else ""
+
+
+def info_values(info: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of `RedisFacts` that INFO holds; what it lacks stays None."""
+
+    def number(name: str, kind: type = int) -> Any:
+        value = info.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            return None
+        return None if abs(value) == float("inf") else kind(value)
+
+    def flag(name: str, good: str | int) -> bool | None:
+        return None if name not in info else info[name] == good
+
+    microseconds = number("server_time_usec")
+    link_down = number("master_link_down_since_seconds")
+    host, port = info.get("master_host"), info.get("master_port")
+    return {
+        "version": str(info.get("redis_version", ""))[:100],
+        "role": str(info.get("role", ""))[:100],
+        "uptime_seconds": number("uptime_in_seconds"),
+        "server_time": None if microseconds is None else microseconds / 1_000_000,
+        "loading": flag("loading", 1),
+        "loading_eta_seconds": number("loading_eta_seconds"),
+        "used_memory": number("used_memory"),
+        "used_memory_rss": number("used_memory_rss"),
+        "not_counted_for_eviction": number("mem_not_counted_for_evict"),
+        "maxmemory": number("maxmemory"),
+        "maxmemory_policy": str(info.get("maxmemory_policy", ""))[:100],
+        "over_maxmemory_milliseconds": number("current_eviction_exceeded_time"),
+        "total_system_memory": number("total_system_memory"),
+        "fragmentation_ratio": number("mem_fragmentation_ratio", float),
+        "allocator_fragmentation_ratio": number("allocator_frag_ratio", float),
+        "allocator_fragmentation": number("allocator_frag_bytes"),
+        "evicted_keys": number("evicted_keys"),
+        "rdb_last_save_ok": flag("rdb_last_bgsave_status", "ok"),
+        "rdb_last_save_time": number("rdb_last_save_time"),
+        "rdb_changes_since_save": number("rdb_changes_since_last_save"),
+        "aof_enabled": flag("aof_enabled", 1),
+        "aof_last_write_ok": flag("aof_last_write_status", "ok"),
+        "master_link_up": flag("master_link_status", "up"),
+        "master_address": f"{host}:{port}"[:300] if host is not None else "",
+        "master_sync_in_progress": flag("master_sync_in_progress", 1),
+        # -1: the link has never been up since the start
+        "master_link_down_seconds": number("uptime_in_seconds") if link_down == -1 else link_down,
+        "refuses_writes_as_replica": flag("slave_read_only", 1),
+        "connected_replicas": number("connected_slaves"),
+        "good_replicas": number("min_slaves_good_slaves"),
+        "connected_clients": number("connected_clients"),
+        "maxclients": number("maxclients"),
+        "rejected_connections": number("rejected_connections"),
+        "blocked_clients": number("blocked_clients"),
+        "commands_processed": number("total_commands_processed"),
+        "operations_per_second": number("instantaneous_ops_per_sec", float),
+        "keyspace_hits": number("keyspace_hits"),
+        "keyspace_misses": number("keyspace_misses"),
+    }
+
+
+CONFIG_NAMES = (
+    "maxclients",
+    "stop-writes-on-bgsave-error",
+    "save",
+    "bind",
+    "protected-mode",
+    "dir",
+    "min-replicas-to-write",
+)
+
+
+def config_values(config: dict[str, str]) -> dict[str, Any]:
+    """Return the fields of `RedisFacts` that CONFIG GET holds; passwords are never asked for."""
+    values: dict[str, Any] = {}
+    for name, field in (("maxclients", "maxclients"), ("min-replicas-to-write", "min_replicas_to_write")):
+        text = str(config.get(name, ""))
+        if text.isascii() and text.isdigit() and len(text) < 19:
+            values[field] = int(text)
+    if "stop-writes-on-bgsave-error" in config:
+        values["stop_writes_on_save_error"] = config["stop-writes-on-bgsave-error"] == "yes"
+    if "save" in config:
+        values["saves_by_itself"] = bool(str(config["save"]).strip())
+    if "protected-mode" in config:
+        values["protected_mode"] = config["protected-mode"] == "yes"
+    if "bind" in config:
+        names = [name.lstrip("-")[:100] for name in str(config["bind"]).split()] or ["*"]
+        values["listens_on"] = [name for name in names if beyond_loopback(name)][:20]
+        values["listens_beyond_loopback"] = bool(values["listens_on"])
+    values["data_directory"] = str(config.get("dir", ""))[:300]
+    return values
+
+
+def slow_command(entry: dict[str, Any]) -> SlowCommand:
+    """Return one slow log entry with the command's name only: arguments may be secret."""
+    command = entry.get("command", b"")
+    words = command.decode("utf-8", "replace") if isinstance(command, bytes) else str(command)
+    return SlowCommand(
+        command=(words.split() or ["?"])[0].upper()[:40],
+        microseconds=int(entry.get("duration", 0)),
+        ended_at=float(entry.get("start_time", 0)),  # Redis notes the moment at which the command ended
+    )
+
+
+def process_state(stat: str) -> str:
+    """Return the state letter in the text of /proc/PID/stat, empty where it is no such text."""
+    words = stat.rpartition(")")[2].split()
+    return words[0] if words and len(words[0]) == 1 and words[0].isalpha() else ""
