@@ -122,7 +122,21 @@ def rank(
         if item.key not in reached:
             roots.append(item)
             reached |= _reached([item], effects)
-    return _assemble(every, roots, effects, explanations, role_of, precedence)
+    return _assemble(every, _one_each(roots, effects, precedence), effects, explanations, role_of, precedence)
+
+
+def _one_each(
+    roots: list[Finding],
+    effects: dict[tuple[str, str, str], list[Finding]],
+    precedence: Callable[[Finding], tuple[int, int, int, int, str]],
+) -> list[Finding]:
+    """Keep one root for each check and service: the same fault seen at four URLs is one fault."""
+    first: dict[tuple[str, str], Finding] = {}
+    for root in sorted(roots, key=precedence):
+        leader = first.setdefault((root.id, root.target), root)
+        if leader is not root:
+            effects.setdefault(leader.key, []).append(root)
+    return list(first.values())
 
 
 def _reached(

@@ -144,6 +144,13 @@ def test_a_circle_still_has_a_root() -> None:
     assert len(causes.proven[0].chain) == 2
 
 
+def test_the_same_fault_at_several_places_of_a_service_is_one_fault() -> None:
+    first, second = (finding("http/status", "backend", subject=url) for url in ("/health", "/items"))
+    causes = ranked(first, second)
+    assert names(causes) == [("http/status", "backend")]
+    assert len(causes.proven[0].chain) == 1
+
+
 slugs = st.sampled_from([*RULES, "http/status", "logs/connection-errors", "config/debug-enabled"])
 targets = st.sampled_from([*STACK, "host"])
 statuses = st.sampled_from(["ok", "warning", "critical", "unknown", "blocked"])
