@@ -26,6 +26,8 @@ from opsctl.stack.targets import Assignment, assignments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opsctl.facts.base import Facts
+    from opsctl.stack.specs import Spec
     from opsctl.stack.stack import Stack
 
 DEADLINE_SECONDS = 10.0
@@ -129,6 +131,8 @@ class _Run:
         facts, problem = None, None
         try:
             facts = probe_for(item.target.kind)(context)
+            problem = _refused_guess(item.spec, facts)
+            facts = facts if problem is None else None
         except ProbeError as error:
             problem = Problem(code=error.code, message=error.message, hint=error.hint, parent=error.parent)
         except MissingSecret as error:
@@ -166,6 +170,18 @@ class _Run:
             duration_seconds=round(seconds, 4),
             problem=Problem(code="timeout", message=message, hint="give it longer with --timeout"),
         )
+
+
+def _refused_guess(spec: Spec, facts: Facts) -> Problem | None:
+    """Return why nothing can be said where a server refused a login that discovery made up."""
+    state = getattr(getattr(facts, "connection", None), "state", "")
+    if not getattr(spec, "guessed", False) or state not in ("auth-failed", "database-missing"):
+        return None
+    return Problem(
+        code="permission",
+        message="it answers, but no login for it is known",
+        hint="name the user and password_env in a stack file (`opsctl stack init` writes one)",
+    )
 
 
 def redacted(snapshot: Snapshot, redactor: Redactor) -> Snapshot:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from opsctl.errors import UserError
 from opsctl.facts import facts_class
+from opsctl.files import write_whole
 from opsctl.model import Reading, Snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA = 1
 MAX_BYTES = 64 * 1024 * 1024
@@ -88,20 +89,9 @@ def load(path: Path) -> Snapshot:
 
 
 def save(snapshot: Snapshot, path: Path) -> None:
-    """Write a snapshot beside its final name and move it there, readable by its owner only.
+    """Write a snapshot whole or not at all, readable by its owner only.
 
     Raises:
         UserError: it could not be written; nothing half-written is left.
     """
-    temporary = ""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(to_json(snapshot))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise UserError(f"cannot write snapshot {path}: {error.strerror or error}") from None
+    write_whole(path, to_json(snapshot), "snapshot")

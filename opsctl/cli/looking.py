@@ -33,7 +33,12 @@ def load_stack(name: str | None) -> Stack:
         return reader.load(path)
     from opsctl.discovery import discover
 
-    return discover()
+    stack = discover()
+    names = len(stack.spec.services)
+    click.echo(f"opsctl: no stack file; {names} services discovered on this machine", err=True)
+    for note in stack.notes:
+        click.echo(f"opsctl: {note}", err=True)
+    return stack
 
 
 def take_snapshot(

@@ -16,7 +16,7 @@ DATA_FORMATS = ("text", "json", "yaml", "markdown")
 LEAST_SECONDS, MOST_SECONDS = 0.5, 600.0
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType):  # type: ignore[type-arg]
     """A number of seconds within bounds; `5`, `2.5` and `5s` are understood."""
 
     name = "seconds"

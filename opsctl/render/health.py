@@ -63,7 +63,7 @@ def health_text(health: Health, color: bool = False, width: int | None = None) -
     page = Page(width, color)
     page.status_line(
         health.status,
-        f"{health.stack}  {health.taken_at:%Y-%m-%d %H:%M:%S} UTC  ({health.duration_seconds:.2f} s)",
+        f"{health.stack}, {health.taken_at:%Y-%m-%d %H:%M:%S} UTC, {health.duration_seconds:.2f} s",
     )
     page.gap()
     page.table(

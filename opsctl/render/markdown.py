@@ -95,7 +95,8 @@ def coverage_markdown(coverage: object) -> str:
 def _cause(cause: RootCause, stack_argument: str) -> list[str]:
     finding = cause.finding
     parts = [
-        f"**{finding.status.value}** {code(finding.id)} on {inline(finding.target)}: {inline(finding.summary)}"
+        f"**{finding.status.value}** {code(finding.id)} on {inline(finding.target)}: "
+        f"{inline(finding.summary)}"
     ]
     if finding.evidence:
         rows = [

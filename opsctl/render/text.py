@@ -37,7 +37,7 @@ def diagnosis_text(
     page = Page(width, color)
     page.status_line(
         diagnosis.status,
-        f"{diagnosis.stack}  {diagnosis.taken_at:%Y-%m-%d %H:%M:%S} UTC  ({diagnosis.duration_seconds:.2f} s)",
+        f"{diagnosis.stack}, {diagnosis.taken_at:%Y-%m-%d %H:%M:%S} UTC, {diagnosis.duration_seconds:.2f} s",
     )
     if diagnosis.path:
         page.heading("Path walked")

@@ -45,8 +45,20 @@ def find(name: str | None) -> Path | None:
             return candidate
     names = sorted({entry.stem for folder in (*_folders(), SHIPPED) for entry in folder.glob("*.yml")})
     close = difflib.get_close_matches(wanted, names, n=1)
-    meant = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
-    raise UserError(f"no stack named {wanted!r}; {meant} A file is given as ./FILE.yml")
+    meant = f"did you mean {close[0]!r}" if close else f"known: {', '.join(names) or 'none'}"
+    raise UserError(f"no stack named {wanted!r}; {meant}; a file is given as ./FILE.yml")
+
+
+def known() -> list[tuple[str, Path, bool]]:
+    """Return name, file and "is it in force" of every stack file that can be named."""
+    try:
+        in_force = find(None)
+    except UserError:
+        in_force = None
+    paths = [path for path in search_path() if path.is_file()]
+    paths += [entry for folder in (*_folders(), SHIPPED) for entry in sorted(folder.glob("*.yml"))]
+    paths = list(dict.fromkeys([*([in_force] if in_force else []), *paths]))
+    return [(path.stem, path, path == in_force) for path in paths]
 
 
 def _folders() -> list[Path]:
@@ -145,17 +157,23 @@ def address_problem(address: str, kind: str) -> str:
     try:
         parts = urlsplit(address)
         _ = parts.port
-    except ValueError as error:
-        return f"not an address ({error}); write it as {example}"
+    except ValueError:  # its words may quote a password
+        return f"not an address (odd brackets, or a port that is no number); write it as {example}"
     if parts.scheme not in schemes:
         return f"starts with {parts.scheme or 'no scheme'!r}; write it as {example}"
-    if parts.password is not None or "password=" in parts.query:
+    if parts.password is not None or "password=" in parts.query.lower() or ":" in _before_at(address):
         return "holds a password; take it out and name a variable in password_env (or password_file)"
     if not parts.hostname and parts.scheme not in ("unix", "postgresql", "postgres"):
         return f"names no host; write it as {example}"
     if kind == "postgres" and not parts.path.strip("/"):
         return f"names no database; write it as {example}"
     return ""
+
+
+def _before_at(address: str) -> str:
+    """Return what stands between `//` and the last `@`: user and, perhaps, an oddly written password."""
+    rest = address.partition("//")[2]
+    return rest.rpartition("@")[0]
 
 
 def _check_cycles(spec: StackSpec, add: object) -> None:

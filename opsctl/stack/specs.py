@@ -39,6 +39,7 @@ class PostgresSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replicas: Annotated[int, Meta(ge=0, description="streaming replicas that must be connected")] = 0
     replica: Annotated[bool, Meta(description="this server is itself a replica")] = False
     exposed: Annotated[bool, Meta(description="it may listen beyond loopback")] = False
+    guessed: Annotated[bool, Meta(description="the login is a guess: a refusal is no fault")] = False
 
 
 class RedisSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +56,7 @@ class RedisSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replicas: Annotated[int, Meta(ge=0, description="replicas that must be connected")] = 0
     replica: Annotated[bool, Meta(description="this server is itself a replica")] = False
     exposed: Annotated[bool, Meta(description="it may listen beyond loopback")] = False
+    guessed: Annotated[bool, Meta(description="the login is a guess: a refusal is no fault")] = False
 
 
 class HttpSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,9 +177,7 @@ class ServiceSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     description: str = ""
     container: Annotated[str, Meta(description="compose service name")] = ""
-    project: Annotated[
-        str, Meta(description="compose project of the container, where not the stack's")
-    ] = ""
+    project: Annotated[str, Meta(description="compose project of the container, where not the stack's")] = ""
     unit: Annotated[str, Meta(description="systemd unit")] = ""
     replicas: Positive = 1
     depends_on: list[str] = []

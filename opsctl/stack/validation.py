@@ -50,15 +50,14 @@ def _required(spec: type[Spec]) -> list[str]:
 
 
 def _check_value(document: Document, value: Any, hint: Any, path: Path) -> Any:
-    plain = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
-    if typing.get_origin(plain) in (typing.Union, types.UnionType):
-        specs = [part for part in typing.get_args(plain) if _is_spec(part)]
-        if specs and value is not None:
-            return check_spec(document, value, specs[0], path)
-    if _is_spec(plain):
+    plain = plain_hint(hint)
+    optional = optional_spec(plain)
+    if optional is not None and value is not None:
+        return check_spec(document, value, optional, path)
+    if is_spec(plain):
         return check_spec(document, value, plain, path)
     origin, arguments = typing.get_origin(plain), typing.get_args(plain)
-    if origin is list and _is_spec(arguments[0]):
+    if origin is list and is_spec(arguments[0]):
         items = value if isinstance(value, list) else [value]
         places = [(*path, index) if isinstance(value, list) else path for index in range(len(items))]
         return [
@@ -66,7 +65,7 @@ def _check_value(document: Document, value: Any, hint: Any, path: Path) -> Any:
         ]
     if origin is list and isinstance(value, str):
         value = [value]
-    if origin is dict and _is_spec(arguments[1]):
+    if origin is dict and is_spec(arguments[1]):
         if not isinstance(value, dict):
             _add(document, path, f"{'.'.join(map(str, path))}: expected names, got {_name(value)}")
             return {}
@@ -78,8 +77,21 @@ def _check_value(document: Document, value: Any, hint: Any, path: Path) -> Any:
     return value
 
 
-def _is_spec(hint: Any) -> bool:
+def is_spec(hint: Any) -> bool:
+    """Return whether a type hint is a record of the stack file."""
     return isinstance(hint, type) and issubclass(hint, Spec)
+
+
+def plain_hint(hint: Any) -> Any:
+    """Return a type hint without its annotations."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+
+
+def optional_spec(hint: Any) -> type[Spec] | None:
+    """Return the record of an optional field, None for every other type."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next((part for part in typing.get_args(hint) if is_spec(part)), None)
+    return None
 
 
 def _name(value: Any) -> str:
@@ -87,7 +99,9 @@ def _name(value: Any) -> str:
         return "nothing"
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
-    return f"the text {value[:40]!r}" if isinstance(value, str) else repr(value)[:40]
+    if isinstance(value, str):  # not quoted: it may be an env file, and a secret
+        return "text"
+    return "true or false" if isinstance(value, bool) else "a number"
 
 
 def _plain_words(message: str) -> str:

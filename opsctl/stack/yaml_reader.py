@@ -135,7 +135,7 @@ def _place(document: Document, stack: list[_Frame], event: Any, scalars: _Scalar
             value = scalars.value(event)
         except (ValueError, OverflowError, yaml.YAMLError):
             document.problems.append(
-                StackProblem(line, f"{event.value[:40]!r} is not a value of type {event.tag or 'number'}")
+                StackProblem(line, f"this is not a value of type {event.tag or 'number'}; put it in quotes")
             )
             value = None
     else:
