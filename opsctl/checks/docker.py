@@ -32,8 +32,8 @@ def daemon_down(facts: DockerFacts, context: CheckContext) -> Iterator[Finding]:
         f"the Docker engine does not answer at {facts.endpoint}: {detail or state}",
         value=state,
         source=PING,
-        fix="Start the engine and read why it stopped. Without live-restore all containers stopped with it; those "
-        "with a restart policy come back by themselves.",
+        fix="Start the engine and read why it stopped. Without live-restore all containers stopped with it; "
+        "those with a restart policy come back by themselves.",
         commands=["systemctl status docker.service", "journalctl -u docker.service -n 50 --no-pager"],
     )
 
@@ -48,8 +48,11 @@ def daemon_hung(facts: DockerFacts, context: CheckContext) -> Iterator[Finding]:
             f"the Docker engine at {facts.endpoint} accepts connections and {words}",
             value=state,
             source="curl -m 3 --unix-socket /var/run/docker.sock http://docker/_ping",
-            fix="Running containers go on, but none can be managed. Look whether dockerd is stopped, waits for a disk "
-            "or for containerd; restart it when it does not recover (without live-restore that stops every container).",
+            fix="Running containers go on, but none can be managed. Look whether dockerd is stopped, waits "
+            "for a "
+            "disk or for containerd; restart it when it does not recover (without live-restore that stops "
+            "every "
+            "container).",
             commands=[
                 "ps -C dockerd,containerd -o pid,stat,wchan:20,time,args",
                 "journalctl -u docker -n 50 --no-pager",
@@ -63,14 +66,15 @@ def daemon_hung(facts: DockerFacts, context: CheckContext) -> Iterator[Finding]:
 
 @check("docker/no-permission", needs="the right to use the engine's socket", role="risk", reachability=True)
 def no_permission(facts: DockerFacts, context: CheckContext) -> Iterator[Finding]:
-    """opsctl may not use the Docker socket, so nothing is known of the containers."""
+    """The Docker socket may not be used by opsctl, so nothing is known of the containers."""
     if facts.connection.state == "no-permission":
         yield context.warning(
             f"no permission to use {facts.endpoint}: {facts.connection.detail}",
             value="no-permission",
             source=PING,
-            fix="Run opsctl as root or as a member of the group that owns the socket. Membership in that group is as "
-            "good as root: give it to operators only.",
+            fix="Run opsctl as root or as a member of the group that owns the socket. Membership in that "
+            "group is "
+            "as good as root: give it to operators only.",
             commands=["id -nG", "stat -c '%U:%G %a %n' /var/run/docker.sock"],
         )
     else:

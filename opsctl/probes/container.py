@@ -1,5 +1,387 @@
-from opsctl.probes.base import ProbeContext, ProbeError
+"""Looks at the containers of one Compose service: one shared list, one inspect each, cgroup files.
+
+No stats stream, and of logs only the last lines of a container that is not well.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opsctl.facts.base import FactProblem
+from opsctl.facts.container import ContainerFacts, Instance
+from opsctl.probes.container_cgroup import control_group, cpu_values, memory_values, throttled_ratio
+from opsctl.probes.container_compose import ComposeError, ComposeFile, ComposeService, parse_compose
+from opsctl.probes.container_incidents import WINDOW_SECONDS, Incidents, recent
+from opsctl.probes.container_parsing import (
+    environment,
+    environment_differences,
+    instance_values,
+    log_lines,
+    stats_values,
+    wanted_networks,
+    wanted_ports,
+)
+from opsctl.probes.docker_api import ApiError, DockerApi, api, cannot_look, containers
+
+if TYPE_CHECKING:
+    from opsctl.probes.base import ProbeContext
+    from opsctl.stack.specs import ServiceSpec
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+ONE_OFF = "com.docker.compose.oneoff"
+CONFIG_FILES = "com.docker.compose.project.config_files"
+
+MAX_INSTANCES = 100
+TAIL_LINES = 8
+TAIL_BYTES = 64 * 1024
+THROTTLE_WINDOW_SECONDS = 1.0
+"""Throttling is judged over this window (ten scheduling periods), never as a lifetime total."""
 
 
-def probe(context: ProbeContext):
-    raise ProbeError("unsupported", "not written yet")
+@dataclass(frozen=True)
+class _Compose:
+    """The compose file as far as it could be read."""
+
+    path: Path | None = None
+    file: ComposeFile | None = None
+    problem: FactProblem | None = None
+
+    def service(self, name: str) -> ComposeService | None:
+        return self.file.services.get(name) if self.file else None
+
+
+def probe(context: ProbeContext) -> ContainerFacts:
+    """Return the facts of a service's containers.
+
+    Raises:
+        ProbeError: the engine could not be asked; its parent is the engine.
+    """
+    engine = api(context)
+    try:
+        listed = containers(context)
+        return _Look(context, engine, listed).facts()
+    except ApiError as error:
+        raise cannot_look(error, engine.endpoint) from None
+
+
+def of_service(listed: list[dict[str, Any]], project: str, service: str) -> list[dict[str, Any]]:
+    """Return the listed containers of a Compose service; by container name where no label fits. Pure."""
+    found = []
+    for item in listed:
+        labels = item.get("Labels") or {}
+        once = str(labels.get(ONE_OFF, "")).lower() == "true"  # `docker compose run`
+        if labels.get(PROJECT) == project and labels.get(SERVICE) == service and not once:
+            found.append(item)
+    return found or [item for item in listed if f"/{service}" in (item.get("Names") or [])]
+
+
+class _Look:
+    """One look at one service."""
+
+    def __init__(self, context: ProbeContext, engine: DockerApi, listed: list[dict[str, Any]]) -> None:
+        self.context, self.engine, self.listed = context, engine, listed
+        compose = context.stack.spec.compose
+        self.project = compose.project if compose else ""
+        self.name = context.target.address
+        self.problems: list[FactProblem] = []
+        self.own = of_service(listed, self.project, self.name)[:MAX_INSTANCES]
+        self.compose = self._compose()
+        self.described = self.compose.service(self.name)
+
+    def facts(self) -> ContainerFacts:
+        if self.compose.problem is not None:
+            self.problems.append(self.compose.problem)
+        inspected = [item for item in map(self._inspect, self.own) if item]
+        before = {str(item.get("Id")): self._cpu(item) for item in inspected}
+        sampled = time.monotonic()
+        instances = [self._instance(item) for item in inspected]
+        instances = self._throttling(inspected, instances, before, sampled)
+        spec = self.context.service
+        one_shot = self._one_shot(instances)
+        running = sum(1 for item in instances if item.state == "running")
+        done = one_shot and any(item.exit_code == 0 for item in instances)
+        services, alive = self._project()
+        wanted = spec.replicas if spec.replicas > 1 else (self.described and self.described.replicas) or 1
+        return ContainerFacts(
+            up=running > 0 or done,
+            service=self.name,
+            project=self.project,
+            running=running,
+            wanted=wanted,
+            one_shot=one_shot,
+            speaks_for_project=self._first_service() == self.context.target.service,
+            project_services=services,
+            project_services_running=alive,
+            compose_file=str(self.compose.path or ""),
+            env_files=[str(path) for path in self._env_files()],
+            instances=sorted(instances, key=lambda item: item.name),
+            problems=self.problems,
+        )
+
+    def _inspect(self, item: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self.engine.inspect(str(item.get("Id")))
+        except ApiError as error:
+            if error.status == 404:  # removed since it was listed
+                return {}
+            raise
+
+    def _instance(self, inspected: dict[str, Any]) -> Instance:
+        values = instance_values(inspected)
+        identity, state = values["id"], values["state"]
+        running = environment(inspected)
+        secret = frozenset(self.context.service.env.secret) if self.context.service.env else frozenset()
+        self.context.redactor.add_environment(running, secret)
+        values |= self._wanted(inspected, values)
+        values |= self._environment(running)
+        values |= self._resources(inspected, values)
+        values["log_bytes"] = self._log_bytes(inspected, values["log_driver"])
+        unwell = state != "running" or values.get("health") == "unhealthy"
+        if unwell or values["restart_count"] or values.get("oom_kills"):
+            incidents = self._incidents()
+            values["deaths"] = incidents.deaths.get(identity, [])[-20:]
+            kill = incidents.kills.get(identity)
+            if kill is not None:
+                values |= {"oom_at": kill.at, "oom_process": kill.process, "oom_record": kill.source}
+            elif incidents.kernel_log_read:
+                values["oom_record"] = "dmesg | grep oom-kill"
+            if state != "paused":
+                values["log_tail"] = self._tail(inspected, identity)
+        return Instance(**values)
+
+    def _incidents(self) -> Incidents:
+        key = ("docker incidents", self.engine.endpoint)
+        return self.context.shared.once(key, lambda: recent(self.engine, time.time()))
+
+    def _resources(self, inspected: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        """Return memory and CPU figures of a running container."""
+        if values["state"] not in ("running", "paused"):
+            return {}
+        group = control_group(_pid(inspected), values["id"])
+        if group is not None:
+            found = memory_values(group)
+            cpu = cpu_values(group)
+        elif values["memory_limit"]:
+            found, cpu = self._stats(values["id"])
+        else:
+            return {}
+        if cpu is not None:
+            found |= {"cpu_periods": cpu[0], "cpu_throttled_periods": cpu[1]}
+        return found
+
+    def _stats(self, identity: str) -> tuple[dict[str, Any], tuple[int, int] | None]:
+        """Ask the engine for one sample, where its control groups are not to be seen from here."""
+        try:
+            query = {"stream": "false", "one-shot": "true"}
+            return stats_values(self.engine.json(f"/containers/{identity}/stats", query))
+        except ApiError as error:
+            self._problem(
+                "memory", f"docker stats: {error.detail}", "run opsctl on the machine of the engine"
+            )
+            return {}, None
+
+    def _cpu(self, inspected: dict[str, Any]) -> tuple[int, int] | None:
+        group = control_group(_pid(inspected), str(inspected.get("Id")))
+        return cpu_values(group) if group else None
+
+    def _throttling(
+        self,
+        inspected: list[dict[str, Any]],
+        instances: list[Instance],
+        before: dict[str, tuple[int, int] | None],
+        sampled: float,
+    ) -> list[Instance]:
+        """Take a second sample of the containers that have a CPU limit and were ever held back."""
+        import msgspec
+
+        ratios: dict[str, float | None] = {}
+        concerned = []
+        for item, instance in zip(inspected, instances, strict=True):
+            first = before.get(instance.id)
+            if instance.cpu_limit and instance.state == "running" and first is not None:
+                ratios[instance.id] = 0.0
+                if first[1]:
+                    concerned.append((item, first))
+        left = sampled + THROTTLE_WINDOW_SECONDS - time.monotonic()
+        if concerned and self.context.left > left + 0.1:
+            time.sleep(max(left, 0))
+            for item, first in concerned:
+                second = self._cpu(item)
+                ratios[str(item.get("Id"))] = throttled_ratio(first, second) if second else None
+        elif concerned:
+            ratios |= {str(item.get("Id")): None for item, _ in concerned}
+        return [
+            msgspec.structs.replace(instance, cpu_throttled_ratio=ratios[instance.id])
+            if instance.id in ratios
+            else instance
+            for instance in instances
+        ]
+
+    def _tail(self, inspected: dict[str, Any], identity: str) -> list[str]:
+        query = {"stdout": 1, "stderr": 1, "tail": TAIL_LINES}
+        try:
+            data = self.engine.get(f"/containers/{identity}/logs", query, TAIL_BYTES)
+        except ApiError:  # a log driver that cannot be read back; the log kind says so
+            return []
+        return log_lines(data, not (inspected.get("Config") or {}).get("Tty"))
+
+    def _log_bytes(self, inspected: dict[str, Any], driver: str) -> int | None:
+        path = str(inspected.get("LogPath") or "")
+        if driver != "json-file" or not path or not self.engine.endpoint.startswith("unix:"):
+            return None
+        try:
+            return Path(path).stat().st_size
+        except PermissionError:
+            self._problem("log-file", "the size of the container's log may not be read", "run as root")
+        except OSError:
+            pass
+        return None
+
+    def _wanted(self, inspected: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        """Compare with the compose file, else with what the container was made with."""
+        described = self.described
+        image = described.image if described and described.image else values["image"]
+        networks, ports = wanted_networks(inspected), wanted_ports(inspected)
+        if described is not None:
+            networks = list(described.networks) if described.networks is not None else []
+            ports = list(described.ports) if described.networks is not None else []
+        result: dict[str, Any] = {
+            "wanted_image": image[:300],
+            "wanted_image_id": self._image_id(image),
+        }
+        if values["state"] == "running":
+            result["missing_networks"] = [name for name in networks if name not in values["networks"]]
+            result["missing_ports"] = [port for port in ports if port not in values["ports"]]
+        return result
+
+    def _image_id(self, image: str) -> str | None:
+        if not image or image.startswith("sha256:"):
+            return None
+        key = ("docker image", self.engine.endpoint, image)
+        try:
+            return self.context.shared.once(key, lambda: self.engine.image_id(image))
+        except ApiError as error:
+            self._problem("image", f"the image {image} could not be looked up: {error.detail}", "")
+            return None
+
+    def _environment(self, running: dict[str, str]) -> dict[str, Any]:
+        """Compare the container's environment with the files; only names are kept."""
+        from_file: dict[str, str] = {}
+        for path in self._env_files():
+            from_file |= self.context.secrets.env_file(path)
+        described = self.described
+        wanted = described.environment if described else {}
+        if not from_file and not wanted:
+            return {}
+        passed = described is not None and bool(described.env_files)
+        return {
+            "environment_compared": len(from_file | wanted),
+            "environment_differs": environment_differences(running, wanted, from_file, passed),
+        }
+
+    def _env_files(self) -> list[Path]:
+        """Return the env files that the container gets: the compose file's, else the stack file's."""
+        if self.described is not None and self.compose.path is not None:
+            return [self.compose.path.parent / item for item in self.described.env_files]
+        env = self.context.service.env
+        return [self.context.stack.path(env.file)] if env else []
+
+    def _compose(self) -> _Compose:
+        spec = self.context.stack.spec.compose
+        if spec is not None and spec.file:
+            path = self.context.stack.path(spec.file)
+        else:
+            labels = (self.own[0].get("Labels") or {}) if self.own else {}
+            named = str(labels.get(CONFIG_FILES) or "")
+            if not named.startswith("/") or "," in named:  # several files are merged by Compose: not compared
+                return _Compose()
+            path = Path(named)
+        variables = self._variables(path)
+        key = ("compose file", str(path), self.project)
+        return self.context.shared.once(key, lambda: _read_compose(path, self.project, variables))
+
+    def _variables(self, path: Path) -> dict[str, str]:
+        spec = self.context.stack.spec.compose
+        own = self.context.stack.path(spec.env_file) if spec and spec.env_file else path.parent / ".env"
+        return {**os.environ, **self.context.secrets.env_file(own)}
+
+    def _one_shot(self, instances: list[Instance]) -> bool:
+        """Return whether the service is meant to end: others wait for that, or nothing speaks against it."""
+        if self.compose.file and self.name in self.compose.file.one_shots:
+            return True
+        spec, services = self.context.service, self.context.stack.spec.services
+        if _looked_at(spec) or spec.replicas > 1:
+            return False
+        if any(self.context.target.service in other.depends_on for other in services.values()):
+            return False
+        return bool(instances) and all(
+            item.restart_policy == "no" and not item.health and item.exit_code == 0 and not item.missing_ports
+            for item in instances
+        )
+
+    def _container_services(self) -> dict[str, str]:
+        """Return stack service -> Compose service of all that run in containers and should go on running."""
+        one_shots = self.compose.file.one_shots if self.compose.file else frozenset()
+        services = self.context.stack.spec.services
+        return {
+            name: item.container
+            for name, item in services.items()
+            if item.container and item.container not in one_shots
+        }
+
+    def _first_service(self) -> str:
+        return next(iter(self._container_services()), "")
+
+    def _project(self) -> tuple[int, int]:
+        """Return how many services the project has, and how many of them have a running container."""
+        wanted = set(self._container_services().values())
+        alive = {
+            name
+            for name in wanted
+            if any(item.get("State") == "running" for item in of_service(self.listed, self.project, name))
+        }
+        return len(wanted), len(alive)
+
+    def _problem(self, part: str, message: str, hint: str) -> None:
+        if not any(item.part == part for item in self.problems):
+            code = "permission" if "may not" in message else "missing"
+            self.problems.append(FactProblem(part=part, code=code, message=message[:300], hint=hint))
+
+
+def _looked_at(spec: ServiceSpec) -> bool:
+    """Return whether the stack file expects the service to answer somebody."""
+    return bool(
+        spec.postgres
+        or spec.redis
+        or spec.http
+        or spec.tls
+        or spec.nginx
+        or spec.php
+        or spec.telegram
+        or spec.pool
+    )
+
+
+def _pid(inspected: dict[str, Any]) -> int:
+    pid = (inspected.get("State") or {}).get("Pid")
+    return pid if isinstance(pid, int) else 0
+
+
+def _read_compose(path: Path, project: str, variables: dict[str, str]) -> _Compose:
+    try:
+        with path.open("rb") as file:
+            data = file.read(2 * 1024 * 1024)
+        return _Compose(path, parse_compose(data, project, variables))
+    except OSError as error:
+        message, hint = f"cannot read the compose file {path}: {error.strerror}", "name it in compose.file"
+    except ComposeError as error:
+        message, hint = f"the compose file {path} cannot be used: {error}", "docker compose config"
+    return _Compose(path, None, FactProblem(part="compose", code="missing", message=message[:300], hint=hint))
+
+
+__all__ = ["WINDOW_SECONDS", "of_service", "probe"]

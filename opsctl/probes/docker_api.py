@@ -18,12 +18,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from opsctl.probes.base import ProbeError
 from opsctl.probes.connection import connection_state
-from opsctl.stack.specs import ComposeSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from opsctl.probes.base import ProbeContext
+    from opsctl.stack.specs import ComposeSpec
 
 DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 MAX_BYTES = 32 * 1024 * 1024
