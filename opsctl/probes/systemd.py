@@ -1,5 +1,154 @@
+"""Looks at the stack's units: one `systemctl show` for all of them, and the journal of the sick ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from opsctl import system
+from opsctl.facts.base import FactProblem
+from opsctl.facts.systemd import SystemdFacts, Unit
+from opsctl.probes import host_kernel
+from opsctl.probes import systemd_parsing as parsing
 from opsctl.probes.base import ProbeContext, ProbeError
 
+if TYPE_CHECKING:
+    from opsctl.probes.host_parsing import KernelKill
 
-def probe(context: ProbeContext):
-    raise ProbeError("unsupported", "not written yet")
+LOG_LINES = 20
+LATELY = "-10min"
+JOURNAL_HINT = "run as root, or join group systemd-journal or adm"
+
+
+def probe(context: ProbeContext) -> SystemdFacts:
+    """Return the facts of one unit and of those that it stands for."""
+    asked = context.service.unit
+    every = context.shared.once("systemd units", lambda: _all_units(context))
+    values = parsing.find(every, asked)
+    if values is None:  # systemctl stops at the first name that is none
+        values = parsing.find(_show([asked], context.left), asked)
+    if values is None:
+        raise ProbeError(
+            "missing", f"systemd says nothing of {asked!r}", "is that a unit name? systemctl list-units"
+        )
+    units = [parsing.unit_from(values)]
+    inner = parsing.members(values)
+    if inner:
+        shown = _show(inner, context.left)
+        units += [parsing.unit_from(item, member=True) for item in shown]
+    problems: list[FactProblem] = []
+    units = [_with_history(unit, context, problems) for unit in units]
+    return SystemdFacts(up=is_up(units), asked=asked, units=units, problems=problems)
+
+
+def is_up(units: list[Unit]) -> bool:
+    """True where the unit, or one of those that it stands for, is active. Pure."""
+    inner = [unit for unit in units if unit.member]
+    return any(unit.running for unit in inner) if inner else units[0].running
+
+
+def _all_units(context: ProbeContext) -> list[dict[str, str]]:
+    """Ask for every unit that the stack names at once."""
+    names = sorted({service.unit for service in context.stack.spec.services.values() if service.unit})
+    return _show(names, context.left)
+
+
+def _show(names: list[str], seconds: float) -> list[dict[str, str]]:
+    argv = ["systemctl", "show", "--no-pager", "-p", ",".join(parsing.PROPERTIES), "--"]
+    result = system.run([*argv, *(parsing.full_name(name) for name in names)], timeout=seconds * 0.8)
+    if result.missing:
+        raise ProbeError(
+            "missing", "there is no systemctl on this machine", "run opsctl on the machine that has the units"
+        )
+    if result.timed_out:
+        raise ProbeError(
+            "timeout", "systemd did not answer in time", "systemctl is-system-running; look at PID 1 and dbus"
+        )
+    found = parsing.blocks(result.stdout)
+    if not found:
+        raise _refusal(result.stderr.strip())
+    return found
+
+
+def _refusal(words: str) -> ProbeError:
+    """Say why systemctl said nothing. Pure."""
+    first = (words.splitlines() or ["systemctl said nothing"])[0][:300]
+    if "not been booted with systemd" in words or "Failed to connect to bus" in words:
+        return ProbeError(
+            "missing",
+            "this machine was not started with systemd",
+            "run opsctl on the machine that has the units",
+        )
+    return ProbeError("refused", f"systemctl: {first}", "systemctl status")
+
+
+def _with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> Unit:
+    """Add what the journal and the kernel's log know, where something is or may have been wrong."""
+    if unit.load_state in ("not-found", "masked") or not (suspicious(unit) or unit.condition_failed):
+        return unit
+    restarts, kills = _events(unit, context, problems)
+    kills += [kill.at for kill in _kernel_kills(context) if unit.name in kill.cgroup.split("/")]
+    log = [] if unit.running else _log(unit, context, problems)
+    return msgspec.structs.replace(
+        unit,
+        restarts_lately=restarts,
+        oom_kills_lately=len({round(at) for at in kills}),
+        last_oom_kill=max(kills, default=None),
+        log=log,
+    )
+
+
+def suspicious(unit: Unit) -> bool:
+    """True where the journal is worth reading: it does not run, or it has restarted by itself. Pure."""
+    return not unit.running or bool(unit.restarts) or near_limit(unit)
+
+
+def near_limit(unit: Unit) -> bool:
+    """True above half of the unit's memory limit: a worker may have been killed under a living main. Pure."""
+    return bool(unit.memory_max and unit.memory_current and unit.memory_current > unit.memory_max / 2)
+
+
+def _events(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> tuple[int | None, list[float]]:
+    fields = [f"MESSAGE_ID={parsing.RESTART_SCHEDULED}", f"MESSAGE_ID={parsing.OUT_OF_MEMORY}"]
+    shown = ["--output-fields=MESSAGE_ID", "-o", "json", "-n", "1000", "--since", LATELY]
+    result = system.run(
+        ["journalctl", "-q", "--no-pager", *shown, *fields, f"UNIT={unit.name}"], timeout=context.left * 0.5
+    )
+    if not result.ok:
+        _journal_problem(result, problems)
+        return None, []
+    return parsing.journal_events(result.stdout)
+
+
+def _log(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> list[str]:
+    result = system.run(
+        ["journalctl", "-q", "--no-pager", "-o", "cat", "-n", str(LOG_LINES), "-u", unit.name],
+        timeout=context.left * 0.6,
+    )
+    if not result.ok:
+        _journal_problem(result, problems)
+        return []
+    return parsing.log_lines(result.stdout, LOG_LINES)
+
+
+def _journal_problem(result: system.Result, problems: list[FactProblem]) -> None:
+    words = (result.stderr.strip().splitlines() or ["no answer in time"])[0]
+    if not any(problem.part == "journal" for problem in problems):
+        problems.append(
+            FactProblem(
+                part="journal", code="permission", message=f"journalctl: {words}"[:300], hint=JOURNAL_HINT
+            )
+        )
+
+
+def _kernel_kills(context: ProbeContext) -> list[KernelKill]:
+    """Return the kernel's own account of kills; on control groups v1 systemd itself does not see them."""
+
+    def read() -> list[KernelKill]:
+        try:
+            return host_kernel.recent_kills(0)
+        except ProbeError:
+            return []
+
+    return context.shared.once("kernel kills", read)
