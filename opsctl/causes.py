@@ -33,6 +33,9 @@ class Causes:
     candidates: list[Candidate] = field(default_factory=list)
 
 
+Precedence = tuple[int, int, int, int, tuple[str, str, str]]
+
+
 class Explanations:
     """Answers "can this finding be the reason of that one?" for one stack."""
 
@@ -98,12 +101,12 @@ def rank(
     failing = [item for item in every if item.status.failing]
     able = [item for item in failing if role_of(item.id) != "risk"]
 
-    def precedence(item: Finding) -> tuple[int, int, int, int, str]:
+    def precedence(item: Finding) -> Precedence:
         """Sort key: severe first, then down, then the deepest dependency, then causes before symptoms."""
         lean = len(explanations.ancestors.get(item.target, ()))
         host_first = -1 if item.target == HOST_SERVICE else lean
         roles = {"cause": 0, "symptom": 1, "risk": 2}
-        return (-item.status.rank, roles[role_of(item.id)], 0 if is_down(item) else 1, host_first, item.id)
+        return (-item.status.rank, roles[role_of(item.id)], 0 if is_down(item) else 1, host_first, item.key)
 
     effects: dict[tuple[str, str, str], list[Finding]] = {}
     explained: set[tuple[str, str, str]] = set()
@@ -128,7 +131,7 @@ def rank(
 def _one_each(
     roots: list[Finding],
     effects: dict[tuple[str, str, str], list[Finding]],
-    precedence: Callable[[Finding], tuple[int, int, int, int, str]],
+    precedence: Callable[[Finding], Precedence],
 ) -> list[Finding]:
     """Keep one root for each check and service: the same fault seen at four URLs is one fault."""
     first: dict[tuple[str, str], Finding] = {}
@@ -158,7 +161,7 @@ def _assemble(
     effects: Mapping[tuple[str, str, str], list[Finding]],
     explanations: Explanations,
     role_of: Callable[[str], Role],
-    precedence: Callable[[Finding], tuple[int, int, int, int, str]],
+    precedence: Callable[[Finding], Precedence],
 ) -> Causes:
     causes = Causes()
     failing = {item.key: item for item in every if item.status.failing}
