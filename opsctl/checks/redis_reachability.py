@@ -171,7 +171,7 @@ def clients_exhausted(facts: RedisFacts, context: CheckContext) -> Iterator[Find
     "redis/blocked-by-slow-command",
     needs="PING, SLOWLOG GET, the state of the process",
     limits=Limits(
-        0.5, None, "seconds", source="50 times Redis' own slowlog-log-slower-than of 10 ms; PING takes < 1 ms"
+        1, None, "seconds", source="100 times Redis' own slowlog-log-slower-than of 10 ms; PING takes < 1 ms"
     ),
     reachability=True,
 )

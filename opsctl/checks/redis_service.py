@@ -39,13 +39,12 @@ def read_only(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
             commands=[redis_cli(facts, "INFO replication | grep -E '^(role|master_)'")],
         )
         return
-    wanted = facts.min_replicas_to_write
-    if not wanted:
-        if wanted is None and facts.good_replicas is None and facts.problem("CONFIG GET") is None:
-            raise NotObserved("min-replicas-to-write could not be read", CONFIG_HINT)
+    context.need_part(facts, "INFO")
+    if facts.good_replicas is None:  # INFO counts them only where min-replicas-to-write is set
         yield context.ok("a master that needs no replica for writes")
         return
-    good = context.need(facts.good_replicas, "min_slaves_good_slaves", INFO_HINT)
+    good = facts.good_replicas
+    wanted = context.need(facts.min_replicas_to_write, "min-replicas-to-write", CONFIG_HINT)
     if good < wanted:
         yield context.critical(
             f"{good} of the {wanted} replicas are there without which Redis refuses writes (NOREPLICAS)",

@@ -58,7 +58,7 @@ def probe(context: ProbeContext) -> RedisFacts:
             client.ping()
             base["ping_seconds"] = time.monotonic() - began
         except redis.exceptions.RedisError as error:
-            state = answer_state(str(error))
+            state = _answer(error)
             if state not in ("ok", "loading"):
                 return _not_answering(context, spec, base, _failure(error, context))
             base["loading"], detail = state == "loading", str(error)
@@ -105,19 +105,19 @@ def _client(context: ProbeContext, spec: RedisSpec, password: str | None) -> Any
     )
 
 
+def _answer(error: Exception) -> str:
+    return answer_state(str(error), [kind.__name__ for kind in type(error).__mro__])
+
+
 def _failure(error: Exception, context: ProbeContext) -> Connection:
     """Say how the connection failed in the words of `Connection`."""
     import redis
 
     text = str(error)
-    state = answer_state(text)
+    state = _answer(error)
     if state in ("", "ok"):
-        if isinstance(error, redis.exceptions.AuthenticationError):
-            state = "auth-failed"
-        elif isinstance(error, redis.exceptions.TimeoutError):
-            state = "timeout"
-        else:
-            state = connection_state(error)
+        timed_out = isinstance(error, redis.exceptions.TimeoutError)
+        state = "timeout" if timed_out else connection_state(error)
     return Connection(state=state, detail=context.redactor.text(text)[:300], address=context.target.address)
 
 
@@ -126,6 +126,11 @@ def _not_answering(
 ) -> RedisFacts:
     """Return the facts of a server that gave no useful answer; where it gave none at all, see why."""
     values = dict(base)
+    if connection.state in ("closed", "protocol"):
+        words = _farewell(spec)
+        state = answer_state(words)
+        if state:
+            connection = msgspec.structs.replace(connection, state=state, detail=words[:300])
     if connection.state == "timeout":
         from opsctl.probes.redis_process import process_values
 
@@ -136,18 +141,37 @@ def _not_answering(
 
 def _accepts(spec: RedisSpec) -> bool:
     """Return whether a connection is accepted at all: the kernel does so for a frozen process too."""
-    parts = urlsplit(spec.url)
     try:
-        if parts.scheme == "unix":
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(0.15)
-                probe.connect(parts.path)
-        else:
-            address = (parts.hostname or "127.0.0.1", parts.port or 6379)
-            socket.create_connection(address, timeout=0.15).close()
+        with _socket(spec):
+            return True
     except OSError:
         return False
-    return True
+
+
+def _farewell(spec: RedisSpec) -> str:
+    """Return what a server says that shuts the door at once: too many clients, protected mode.
+
+    Said before we send anything; a client that sends first often sees just the closed connection.
+    """
+    try:
+        with _socket(spec) as connection:
+            return connection.recv(600).decode("utf-8", "replace").strip().removeprefix("-")
+    except OSError:
+        return ""
+
+
+def _socket(spec: RedisSpec) -> socket.socket:
+    parts = urlsplit(spec.url)
+    if parts.scheme != "unix":
+        return socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), timeout=0.15)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(0.15)
+        connection.connect(parts.path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _loading(context: ProbeContext, client: Any, base: dict[str, Any], detail: str) -> RedisFacts:
@@ -187,7 +211,8 @@ class _Batch:
         if isinstance(answer, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
             raise answer
         text = str(answer)
-        code = "permission" if "noperm" in text.lower() or "permission" in text.lower() else "unsupported"
+        denied = isinstance(answer, redis.exceptions.NoPermissionError) or "noperm" in text.lower()
+        code = "permission" if denied else "unsupported"
         if part and all(problem.part != part for problem in self.problems):
             self.problems.append(
                 FactProblem(part=part, code=code, message=f"{part}: {text}"[:300], hint=hint)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opsctl.facts.redis import SlowCommand
 from opsctl.probes.addresses import beyond_loopback
 
-ANSWERED = ("misconf", "masterdown", "noperm", "noreplicas", "readonly", "oom ")
-"""Errors that a server gives which is there and knows us; PING itself gets MISCONF and MASTERDOWN."""
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_ANSWERED = ("misconf", "masterdown", "noperm", "noreplicas", "readonly", "oom ")
+_ANSWERED_ERRORS = {"MasterDownError", "NoPermissionError", "ReadOnlyError", "OutOfMemoryError"}
+"""Answers of a server that is there and knows us; PING itself gets MISCONF and MASTERDOWN."""
 
 _AUTH_WORDS = (
     "noauth",
@@ -22,18 +26,23 @@ _AUTH_WORDS = (
 )
 
 
-def answer_state(text: str) -> str:
-    """Return the `Connection.state` that the words of an error answer mean, empty where they say none."""
-    lowered = text.lower()
+def answer_state(error: str, kinds: Collection[str] = ()) -> str:
+    """Return the `Connection.state` that an error answer means, empty where it says none.
+
+    Args:
+        error: its words. The library takes the leading code off some of them.
+        kinds: names of the classes of the exception that it became.
+    """
+    lowered = error.lower()
     if lowered.startswith("busy ") or "busy running a script" in lowered:
         return "busy"
-    if lowered.startswith("loading") or "loading the dataset" in lowered:
+    if "BusyLoadingError" in kinds or lowered.startswith("loading") or "loading the dataset" in lowered:
         return "loading"
     if "max number of clients" in lowered:
         return "clients-exhausted"
-    if any(word in lowered for word in _AUTH_WORDS):
+    if "AuthenticationError" in kinds or any(word in lowered for word in _AUTH_WORDS):
         return "auth-failed"
-    return "ok" if lowered.startswith(ANSWERED) else ""
+    return "ok" if lowered.startswith(_ANSWERED) or _ANSWERED_ERRORS.intersection(kinds) else ""
 
 
 def info_values(info: dict[str, Any]) -> dict[str, Any]:

@@ -67,8 +67,15 @@ class RedisServer(Server):
     def client(self, **options: Any) -> Any:
         """Return a client; close it, or use it as a context manager."""
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        settings: dict[str, Any] = {"password": self.password, "decode_responses": True, "socket_timeout": 10}
+        settings: dict[str, Any] = {
+            "password": self.password,
+            "decode_responses": True,
+            "socket_timeout": 10,
+            "retry": Retry(NoBackoff(), 0),  # a fault shows at once
+        }
         return redis.Redis(host="127.0.0.1", port=self.port, **(settings | options))
 
     def ready(self) -> bool:
