@@ -175,13 +175,13 @@ def _assemble(
         statuses = [item.status, *(effect.status for effect in chains[item.key])]
         return max(statuses, key=lambda status: status.rank)
 
-    worst = max((weight(item).rank for item in roots), default=0)
-    roots = sorted(roots, key=lambda item: (-weight(item).rank, -len(chains[item.key]), precedence(item)))
-    for root in roots:
-        risk = role_of(root.id) == "risk"
-        if (risk and len(failing) > 1 and any(role_of(item.id) != "risk" for item in failing.values())) or (
-            weight(root).rank < worst
-        ):
+    # a risk hurts nobody yet: beside a fault it is only noticed
+    leaders = [item for item in roots if role_of(item.id) != "risk"] or roots
+    worst = max((weight(item).rank for item in leaders), default=0)
+    for root in sorted(
+        roots, key=lambda item: (-weight(item).rank, -len(chains[item.key]), precedence(item))
+    ):
+        if root not in leaders or weight(root).rank < worst:
             causes.also.append(root)
             continue
         suspects = [item for item in every if role_of(item.id) != "risk" and explanations.can(item, root)]
