@@ -473,6 +473,10 @@ class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
     ] = None
     settings: Settings = Settings()
     listen_addresses: list[str] = []
+    listens_beyond_loopback: Annotated[
+        bool | None,
+        gauge("opsctl_postgres_listens_beyond_loopback", "1 if other machines can connect, firewalls aside"),
+    ] = None
     read_only_source: str = ""
     sees_all_sessions: bool | None = None
 

@@ -23,6 +23,7 @@ from opsctl.facts.postgres import (
 )
 from opsctl.probes import postgres_parsing as parsing
 from opsctl.probes import postgres_queries as queries
+from opsctl.probes.addresses import beyond_loopback
 from opsctl.probes.postgres_connection import Asker, Unreachable, connect, parameters
 from opsctl.stack.specs import PostgresSpec
 
@@ -102,6 +103,7 @@ def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, 
     server = rows[0]
     version, settings = int(server["number"]), server["settings"]
     listen = parsing.setting_text(settings, "listen_addresses")
+    addresses = [item.strip() for item in (listen or "").split(",") if item.strip()]
     values: dict[str, Any] = {
         "version": str(server["version"]).split(" ")[0],
         "version_number": version,
@@ -111,7 +113,8 @@ def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, 
         "user": str(server["role"]),
         "sees_all_sessions": server["sees_all"],
         "settings": parsing.settings_values(settings),
-        "listen_addresses": [item.strip() for item in (listen or "").split(",") if item.strip()],
+        "listen_addresses": addresses,
+        "listens_beyond_loopback": None if listen is None else any(map(beyond_loopback, addresses)),
         "read_only_source": str((settings.get("default_transaction_read_only") or ["", "", "", ""])[3] or ""),
         "statements_seen": server["statements_schema"] is not None,
     }
