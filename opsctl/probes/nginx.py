@@ -1,5 +1,328 @@
-from opsctl.probes.base import ProbeContext, ProbeError
+"""Looks at an nginx: does it answer, are its files right and loaded, do its upstreams, what its logs say.
+
+The logs are read last, so that they hold what the other probes of the same run met.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opsctl.facts.base import Connection, FactProblem
+from opsctl.facts.nginx import LogFile, NginxFacts, StaticPath, Upstream
+from opsctl.probes import nginx_config, nginx_logs, nginx_process
+from opsctl.probes.connection import connection_state
+from opsctl.probes.http_exchange import USER_AGENT, Route, exchange, lookup, split_address
+from opsctl.stack.specs import NginxSpec
+
+if TYPE_CHECKING:
+    from opsctl.probes.base import ProbeContext
+
+MAX_CONFIG_BYTES = 1024 * 1024
+MAX_ERROR_LOG = 256 * 1024
+MAX_ACCESS_LOG = 1024 * 1024
+UPSTREAM_SECONDS = 0.3
+MAX_UPSTREAMS = 20
+OWN_AGENT = USER_AGENT.partition("/")[0]
 
 
-def probe(context: ProbeContext):
-    raise ProbeError("unsupported", "not written yet")
+def probe(context: ProbeContext) -> NginxFacts:
+    """Return the facts of one nginx; one that does not answer is a fact as well."""
+    spec = context.spec
+    assert isinstance(spec, NginxSpec)
+    look = _Look(context, spec)
+    look.read_config()
+    look.processes()
+    connection = look.answers()
+    look.judge_config()
+    if connection.state == "ok":
+        look.status_page()
+    look.upstreams()
+    look.static()
+    look.cache()
+    look.log_files()
+    look.read_logs()
+    up = connection.state in ("ok", "name-unresolved", "no-permission")
+    return NginxFacts(up=up, connection=connection, problems=look.problems, **look.values)
+
+
+class _Look:
+    """One look, part by part; what a part could not see goes into `problems`."""
+
+    def __init__(self, context: ProbeContext, spec: NginxSpec) -> None:
+        self.context, self.spec = context, spec
+        self.config = context.stack.path(spec.config)
+        self.values: dict[str, Any] = {"listen": spec.listen, "config": str(self.config)}
+        self.problems: list[FactProblem] = []
+        self.directives: list[nginx_config.Directive] = []
+        self.files: list[str] = []
+        self.process: nginx_process.Process | None = None
+
+    def problem(self, part: str, code: str, message: str, hint: str = "") -> None:
+        self.problems.append(FactProblem(part=part, code=code, message=message[:300], hint=hint))
+
+    def read_config(self) -> None:
+        reason: dict[str, str] = {}
+
+        def read(name: str) -> str | None:
+            try:
+                with Path(name).open("rb") as file:
+                    return file.read(MAX_CONFIG_BYTES).decode("utf-8", "replace")
+            except OSError as error:
+                reason[name] = error.strerror or str(error)
+                return None
+
+        def expand(pattern: str) -> list[str]:
+            return sorted(glob.glob(pattern))[: nginx_config.MAX_FILES]  # noqa: PTH207 - absolute patterns
+
+        found = nginx_config.read_all(str(self.config), str(self.config.parent), read, expand)
+        self.directives, self.files, unread = found
+        if unread:
+            inside = bool(self.context.service.container)
+            self.problem(
+                "config",
+                "missing" if "No such" in reason.get(unread[0], "") else "permission",
+                f"cannot read {unread[0]}: {reason.get(unread[0], '')}",
+                "name the configuration's path on this machine (nginx.config), it may be inside the container"
+                if inside
+                else "run as root, or name the right file (nginx.config)",
+            )
+
+    def processes(self) -> None:
+        named = self.spec.pid_file or nginx_config.first_value(self.directives, "pid") or "/run/nginx.pid"
+        pid_file = self.context.stack.path(named)
+        try:
+            self.process = nginx_process.find(pid_file)
+        except PermissionError:
+            self.problem("process", "permission", f"cannot read {pid_file}", "run as root")
+            return
+        if self.process is None:
+            self.problem(
+                "process",
+                "missing",
+                f"no running nginx is named by {pid_file}",
+                "name the pid file on this machine (nginx.pid_file)",
+            )
+            return
+        self.values |= {
+            "master_pid": self.process.pid,
+            "workers": len(self.process.workers),
+            "workers_started_at": self.process.oldest_worker_started_at,
+        }
+
+    def answers(self) -> Connection:
+        """Ask for TRACE, which nginx turns away by itself, whatever its locations say."""
+        host, port = split_address(self.spec.listen, 80)
+        name = f"[{host}]" if ":" in host else host
+        seconds = min(self.context.left * 0.4, 1.2)
+        answer = exchange(f"http://{name or '127.0.0.1'}:{port}/", Route(), seconds, "TRACE")
+        state = answer.connection.state
+        if state in ("closed", "protocol") and nginx_config.speaks_proxy_protocol(self.directives):
+            return Connection(state="ok", address=self.spec.listen, seconds=answer.seconds)
+        detail = answer.connection.detail
+        return Connection(state=state, detail=detail, address=self.spec.listen, seconds=answer.seconds)
+
+    def judge_config(self) -> None:
+        if self.context.service.container and not self.files:
+            self.problem("config-test", "missing", "nginx runs in a container; its files are not here")
+            return
+        prefix = nginx_process.prefix_of(self.process.title) if self.process else ""
+        seconds = min(self.context.left * 0.5, 1.5)
+        valid, words, hint = nginx_process.verdict(self.config, prefix, self.process is not None, seconds)
+        self.values |= {"config_valid": valid, "config_error": words if valid is False else ""}
+        if valid is None:
+            self.problem("config-test", "permission", f"nginx -t: {words}", hint)
+        changed = [(_modified(name), name) for name in self.files]
+        newest = max(((at, name) for at, name in changed if at is not None), default=None)
+        if newest is not None:
+            self.values |= {"config_changed_at": newest[0], "config_changed_file": newest[1]}
+
+    def status_page(self) -> None:
+        if self.directives:
+            processors = len(os.sched_getaffinity(0))
+            limit = nginx_config.connection_limit(self.directives, processors)
+            self.values["connection_limit"] = limit
+        if not self.spec.status_url:
+            self.problem("status", "missing", "no stub_status page is named", "add nginx.status_url")
+            return
+        answer = exchange(self.spec.status_url, Route(), min(self.context.left * 0.4, 1.0))
+        numbers = nginx_logs.status_page(answer.body.decode("utf-8", "replace"))
+        if not numbers:
+            said = answer.connection.detail or f"status code {answer.status}"
+            self.problem(
+                "status",
+                "refused",
+                f"{self.spec.status_url} is no stub_status page: {said}",
+                "allow 127.0.0.1",
+            )
+        self.values |= numbers
+
+    def upstreams(self) -> None:
+        found: list[Upstream] = []
+        for server in nginx_config.servers(self.directives)[:MAX_UPSTREAMS]:
+            if self.context.left < 0.8:
+                self.problem("upstreams", "timeout", "not every upstream could be tried in time")
+                break
+            # a container's names and loopback are its own, not this machine's
+            state = "" if self.context.service.container else _connect(server.address)
+            tried = state not in ("", "name-unresolved", "no-permission")
+            found.append(
+                Upstream(
+                    address=server.address,
+                    group=server.group,
+                    reachable=state == "ok" if tried else None,
+                    state=state,
+                )
+            )
+        self.values["upstreams"] = found
+
+    def static(self) -> None:
+        process = self.process
+        found: list[StaticPath] = []
+        for name in self.spec.static[:100]:
+            path = self.context.stack.path(name)
+            try:
+                path.stat()
+            except FileNotFoundError:
+                found.append(StaticPath(path=str(path), exists=False, reason="there is no such file"))
+                continue
+            except OSError as error:
+                found.append(StaticPath(path=str(path), reason=error.strerror or str(error)))
+                continue
+            readable, reason = None, ""
+            if process is not None and process.worker_uid is not None:
+                reason = nginx_process.may_read(path, process.worker_uid, process.worker_groups)
+                readable = not reason
+            found.append(StaticPath(path=str(path), exists=True, readable=readable, reason=reason))
+        self.values["static"] = found
+
+    def cache(self) -> None:
+        if not self.spec.cache_path:
+            return
+        path = self.context.stack.path(self.spec.cache_path)
+        self.values["cache_path"] = str(path)
+        try:
+            info = os.statvfs(path)
+        except OSError as error:
+            self.problem("cache", "missing", f"{path}: {error.strerror}", "correct nginx.cache_path")
+            return
+        used = (info.f_blocks - info.f_bfree) * info.f_frsize
+        free = info.f_bavail * info.f_frsize
+        self.values |= {
+            "cache_filesystem_used": used / max(used + free, 1),
+            "cache_filesystem_free": free,
+        }
+
+    def log_path(self, kind: str) -> Path | None:
+        """Return the log that the stack file names, else the first that the configuration names."""
+        named = self.spec.access_log if kind == "access_log" else self.spec.error_log
+        if not named and not self.context.service.container:
+            named = next(iter(nginx_config.log_paths(self.directives, kind)), "")
+        return self.context.stack.path(named) if named else None
+
+    def log_files(self) -> None:
+        wanted = [path for kind in ("access_log", "error_log") if (path := self.log_path(kind)) is not None]
+        opened = nginx_process.open_files(self.process.pid) if self.process else None
+        found: list[LogFile] = []
+        for path in wanted:
+            reason, known = _log_reason(path, opened)
+            found.append(LogFile(path=str(path), writable=(not reason) if known else None, reason=reason))
+        self.values["logs"] = found
+
+    def read_logs(self) -> None:
+        at = time.time()
+        text = self._tail("access_log", MAX_ACCESS_LOG)
+        requests = None
+        if text is not None:
+            counted = nginx_logs.traffic(text[0], at, OWN_AGENT)
+            if counted.unparsed and not counted.lines:
+                self.problem(
+                    "access_log",
+                    "unsupported",
+                    "the access log is not in the combined format",
+                    "use combined",
+                )
+            else:
+                requests = counted.lines
+                self.values |= {
+                    "window_seconds": round(counted.seconds, 3),
+                    "window_requests": counted.requests,
+                    "window_errors": counted.errors,
+                    "window_limited": counted.limited,
+                    "window_clients": counted.clients,
+                    "newest_errors": counted.newest_errors,
+                    "worst_path": counted.worst_path,
+                }
+        text = self._tail("error_log", MAX_ERROR_LOG)
+        if text is not None:
+            offset = nginx_logs.zone_offset(*text)
+            if offset is None:
+                offset = int(time.localtime(at).tm_gmtoff)
+            lines = nginx_logs.error_lines(text[0], offset, at)
+            self.values["errors"] = nginx_logs.grouped(lines, requests)
+
+    def _tail(self, kind: str, most: int) -> tuple[str, float] | None:
+        """Return the end of a log and when it was last written; None, with a problem, where unreadable."""
+        path = self.log_path(kind)
+        if path is None:
+            self.problem(kind, "missing", f"no {kind} is known on this machine", f"add nginx.{kind}")
+            return None
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(size - most, 0))
+                text = file.read(most).decode("utf-8", "replace")
+                modified = os.fstat(file.fileno()).st_mtime
+        except OSError as error:
+            code = "permission" if isinstance(error, PermissionError) else "missing"
+            hint = "run as root or as a member of the group adm" if code == "permission" else ""
+            self.problem(kind, code, f"cannot read {path}: {error.strerror}", hint)
+            return None
+        return (text.partition("\n")[2] if size > most else text), modified
+
+
+def _modified(name: str) -> float | None:
+    try:
+        return Path(name).stat().st_mtime
+    except OSError:
+        return None
+
+
+def _connect(address: str) -> str:
+    """Return the state of one connection attempt to host:port or a socket's path."""
+    try:
+        if address.startswith("/"):
+            family, target = int(socket.AF_UNIX), address
+            return _try(family, target)
+        host, port = split_address(address, 80)
+        family, found = lookup(host, port, UPSTREAM_SECONDS)[0]
+        return _try(family, found)
+    except OSError as error:
+        return connection_state(error)
+
+
+def _try(family: int, target: str | tuple[str, int]) -> str:
+    with socket.socket(family, socket.SOCK_STREAM) as stream:
+        stream.settimeout(UPSTREAM_SECONDS)
+        stream.connect(target)
+    return "ok"
+
+
+def _log_reason(path: Path, opened: list[str] | None) -> tuple[str, bool]:
+    """Return why lines do not arrive in a log (empty: they do), and whether that is known."""
+    known = opened is not None
+    if opened is not None and f"{path} (deleted)" in opened:
+        return "it was deleted or moved away while nginx held it open; lines go nowhere", True
+    folder = path if path.exists() else path.parent
+    with contextlib.suppress(OSError):
+        info = os.statvfs(folder)
+        if info.f_flag & os.ST_RDONLY:
+            return "its file system is read-only", True
+        if info.f_blocks and info.f_bavail == 0:
+            return "its file system is full", True
+    return "", known

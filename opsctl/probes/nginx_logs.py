@@ -1,0 +1,273 @@
+"""Reading nginx's error log and access log. Pure; never raises, always bounded."""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from opsctl.facts.nginx import LogErrors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WINDOW_SECONDS = 60.0
+"""Older than this is not current."""
+
+NEWEST = 10
+MAX_LINE = 4096
+QUARTER_HOUR = 900
+
+_ERROR_LINE = re.compile(
+    r"^(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d) \[([a-z]+)\] \d+#\d+: (?:\*\d+ )?(.*)$"
+)
+_CLIENT = re.compile(r", client: ([^,\s]+)")
+_REQUEST = re.compile(r', request: "[A-Z]+ ([^ "?]*)')
+_UPSTREAM = re.compile(r', upstream: "(?:[a-z]+://)?(unix:[^:"]+|\[[^\]]*\]:\d+|[^/":]+(?::\d+)?)')
+
+CLASSES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("upstream-timeout", re.compile(r"upstream timed out \(110")),
+    (
+        "upstream-refused",
+        re.compile(
+            r"connect\(\) (?:to \S+ )?failed \(.*while connecting to upstream|no live upstreams"
+            r"|upstream prematurely closed connection"
+            r"|(?:recv|readv)\(\) failed \(104: .*upstream"
+        ),
+    ),
+    (
+        "connections",
+        re.compile(r"\d+ worker_connections are not enough|(?:accept4?|socket)\(\) failed \(24: "),
+    ),
+    (
+        "cache-full",
+        re.compile(
+            r"failed \(28: [^)]*\) while reading upstream"
+            r"|no memory in cache keys zone|node in cache keys zone"
+        ),
+    ),
+    (
+        "log-write",
+        re.compile(r'^write\(\) to "[^"]*" (?:failed|was incomplete)|^open\(\) "[^"]*log[^"]*" failed'),
+    ),
+    ("limited", re.compile(r"^limiting (?:requests|connections)(?!, dry run)")),
+)
+"""Classes of error log lines, the first that fits counts."""
+
+_ACCESS_LINE = re.compile(
+    r"^(\S+) \S+ .*?\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\] "
+    r'"(?:[A-Z]+ )?([^ "?]*)[^"]*" (\d{3}) (?:\d+|-)(?: "[^"]*" "((?:[^"\\]|\\.)*)")?'
+)
+_MONTHS = {
+    name: number
+    for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)  # noqa: SIM905
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorLine:
+    """One classified line of the error log; `at` is unix seconds."""
+
+    at: float
+    name: str
+    text: str
+    client: str = ""
+    path: str = ""
+    upstream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLine:
+    """One request of the access log."""
+
+    at: float
+    client: str
+    path: str
+    status: int
+    agent: str
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What the access log's window holds; opsctl's own requests are left out of the counts."""
+
+    seconds: float = 0.0
+    requests: int = 0
+    errors: int = 0
+    limited: int = 0
+    clients: int = 0
+    newest_errors: int = 0
+    worst_path: str = ""
+    unparsed: int = 0
+    lines: list[AccessLine] = field(default_factory=list)
+
+
+def zone_offset(text: str, modified_at: float) -> int | None:
+    """Return how many seconds the error log's clock is ahead of UTC; None where it cannot be told.
+
+    The log has no zone of its own, and nginx may run in another than we do. Its last line was
+    written when the file was last modified, so the difference of the two is the offset.
+    """
+    for line in reversed(text[-20000:].splitlines()):
+        match = _ERROR_LINE.match(line[:MAX_LINE])
+        if match:
+            offset = round((_naive(match) - modified_at) / QUARTER_HOUR) * QUARTER_HOUR
+            return offset if -12 * 3600 <= offset <= 14 * 3600 else None
+    return None
+
+
+def _naive(match: re.Match[str]) -> float:
+    year, month, day, hour, minute, second = (int(match.group(number)) for number in range(1, 7))
+    return float(timegm((year, month, day, hour, minute, second, 0, 0, 0)))
+
+
+def error_lines(text: str, offset: int, now: float) -> list[ErrorLine]:
+    """Return the classified lines of the last minute, oldest first."""
+    found: list[ErrorLine] = []
+    for line in reversed(text.splitlines()):
+        match = _ERROR_LINE.match(line[:MAX_LINE])
+        if match is None:
+            continue
+        try:
+            at = _naive(match) - offset
+        except (ValueError, OverflowError):
+            continue
+        if at < now - WINDOW_SECONDS:
+            break
+        words = match.group(8)
+        name = next((name for name, pattern in CLASSES if pattern.search(words)), "")
+        if name:
+            client, path, upstream = (_part(pattern, words) for pattern in (_CLIENT, _REQUEST, _UPSTREAM))
+            found.append(ErrorLine(at, name, words[:300], client, path, upstream.removeprefix("unix:")))
+    return found[::-1]
+
+
+def _part(pattern: re.Pattern[str], words: str) -> str:
+    match = pattern.search(words)
+    return match.group(1)[:200] if match else ""
+
+
+def access_line(line: str) -> AccessLine | None:
+    """Return one line of the common or combined format, None where it is in another."""
+    match = _ACCESS_LINE.match(line[:MAX_LINE])
+    if match is None:
+        return None
+    client, day, month, year, hour, minute, second, sign, hours, minutes, path, status, agent = match.groups()
+    if month not in _MONTHS:
+        return None
+    at = timegm((int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second), 0, 0, 0))
+    shift = int(hours) * 3600 + int(minutes) * 60
+    return AccessLine(
+        float(at - shift if sign == "+" else at + shift),
+        client[:80],
+        path[:200],
+        int(status),
+        (agent or "")[:80],
+    )
+
+
+def traffic(text: str, now: float, own_agent: str) -> Traffic:
+    """Return what the last minute of an access log holds."""
+    result = Traffic()
+    clients: set[str] = set()
+    failing: dict[str, int] = {}
+    for line in reversed(text.splitlines()):
+        if not line.strip():
+            continue
+        entry = access_line(line)
+        if entry is None:
+            result.unparsed += 1
+            if result.unparsed > 1000:
+                break
+            continue
+        if entry.at < now - WINDOW_SECONDS:
+            break
+        result.lines.append(entry)
+        result.seconds = max(now - entry.at, result.seconds)
+        if entry.agent.startswith(own_agent):
+            continue
+        if entry.status >= 500:
+            result.errors += 1
+            result.newest_errors += result.requests < NEWEST
+            failing[entry.path] = failing.get(entry.path, 0) + 1
+        result.limited += entry.status == 429
+        result.requests += 1
+        clients.add(entry.client)
+    result.lines.reverse()
+    result.clients = len(clients)
+    result.worst_path = max(failing, key=lambda path: failing[path], default="")
+    return result
+
+
+def grouped(lines: Iterable[ErrorLine], requests: list[AccessLine] | None) -> list[LogErrors]:
+    """Return the error lines by class, and whether a later request to the same place went well.
+
+    Args:
+        lines: of the error log, oldest first.
+        requests: of the access log, oldest first; None where it could not be read.
+    """
+    classes: dict[str, list[ErrorLine]] = {}
+    for line in lines:
+        classes.setdefault(line.name, []).append(line)
+    return [
+        LogErrors(
+            name=name,
+            count=len(items),
+            clients=len({item.client for item in items if item.client}),
+            last_at=items[-1].at,
+            followed_by_success=None if requests is None else _over(items, requests),
+            example=items[-1].text,
+            upstreams=list(dict.fromkeys(item.upstream for item in reversed(items) if item.upstream))[:10],
+        )
+        for name, items in classes.items()
+    ]
+
+
+def _over(items: list[ErrorLine], requests: list[AccessLine]) -> bool:
+    """Return whether every path that failed has since been answered without a server error."""
+    last: dict[str, float] = {}
+    for item in items:
+        last[item.path] = item.at
+    good: dict[str, float] = {}
+    newest = 0.0
+    for request in requests:
+        if request.status < 500 and request.status != 429:
+            good[request.path] = max(request.at, good.get(request.path, 0.0))
+            newest = max(newest, request.at)
+    return all((good.get(path, 0.0) if path else newest) > at for path, at in last.items())
+
+
+def status_page(text: str) -> dict[str, int]:
+    """Return the numbers of a stub_status page; empty where it is none."""
+    active = re.search(r"Active connections:\s*(\d{1,18})", text)
+    totals = re.search(r"\n\s*(\d{1,18})\s+(\d{1,18})\s+(\d{1,18})\s*\n", text)
+    states = re.search(r"Reading:\s*(\d{1,18})\s+Writing:\s*(\d{1,18})\s+Waiting:\s*(\d{1,18})", text)
+    if not (active and totals and states):
+        return {}
+    return {
+        "connections_active": int(active.group(1)),
+        "connections_accepted": int(totals.group(1)),
+        "connections_handled": int(totals.group(2)),
+        "requests": int(totals.group(3)),
+        "connections_reading": int(states.group(1)),
+        "connections_writing": int(states.group(2)),
+        "connections_waiting": int(states.group(3)),
+    }
+
+
+def config_verdict(text: str) -> tuple[bool | None, str]:
+    """Return what `nginx -t` says, run without the right to write: (valid, its words).
+
+    After "syntax is ok" it tries to open its pid file and logs and is refused, which says
+    nothing against the files; a log folder that does not exist does. None: it could not
+    read something, so nothing can be said.
+    """
+    failure = re.search(r"\[(?:emerg|crit)\] (.*)", text)
+    words = failure.group(1).strip()[:300] if failure else ""
+    refused = bool(re.search(r"\((?:1|13|30|98): ", words))
+    if "syntax is ok" in text:
+        return (True, "") if not words or refused else (False, words)
+    if refused:
+        return None, words
+    return (False, words) if words else (None, " ".join(text.split())[:300])
