@@ -221,10 +221,16 @@ def parse_exposition(text: str) -> Series:
     """
     result: Series = {}
     for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip(" \t\r")
         if not line or line.startswith("#"):
             continue
         name, labels, rest = _parse_line(line, number)
-        result.setdefault(name, []).append((labels, rest.split(" ")[0]))
+        value = rest.split()[0]
+        try:
+            float(value)
+        except ValueError:
+            raise ValueError(f"line {number}: {value[:40]!r} is not a number") from None
+        result.setdefault(name, []).append((labels, value))
     return result
 
 
@@ -278,12 +284,36 @@ def _convert(text: str, kind: type) -> float | int | bool:
 def facts_from_series(facts: type[F], series: Series, base: Mapping[str, str] | None = None) -> F:
     """Rebuild facts from metrics whose labels contain `base`.
 
-    Only what was declared comes back; text fields without an `Info` take their defaults.
+    Only what was declared comes back; everything else takes its default, required text is empty.
+    Numbers keep their own digits, whatever their size.
 
     Raises:
-        msgspec.ValidationError: a required field has no sample.
+        msgspec.ValidationError: a required number has no sample.
     """
-    return msgspec.convert(_rebuild(facts, series, dict(base or {})), facts)
+    return msgspec.convert(_with_required(facts, _rebuild(facts, series, dict(base or {}))), facts)
+
+
+def _with_required(record: type[msgspec.Struct], values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in required fields that metrics do not carry: empty text, empty lists, records of those."""
+    hints = typing.get_type_hints(record)
+    children = {child.field: child for child in declaration(record).children}
+    for field in msgspec.structs.fields(record):
+        child = children.get(field.name)
+        if field.name in values and child is not None:
+            items = values[field.name]
+            values[field.name] = (
+                [_with_required(child.record, item) for item in items]
+                if child.many
+                else _with_required(child.record, items)
+            )
+        elif field.required and field.name not in values:
+            if child is not None:
+                values[field.name] = [] if child.many else _with_required(child.record, {})
+            elif hints[field.name] is str:
+                values[field.name] = ""
+            elif typing.get_origin(hints[field.name]) in (list, dict, tuple):
+                values[field.name] = typing.get_origin(hints[field.name])()
+    return values
 
 
 def _rebuild(record: type[msgspec.Struct], series: Series, known: dict[str, str]) -> dict[str, Any]:

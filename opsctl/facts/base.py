@@ -78,10 +78,15 @@ class Connection(Record, frozen=True, kw_only=True):
     clients-exhausted, closed, protocol, no-permission, missing. `detail` is the server's or system's own words.
     """
 
-    state: str
+    state: Annotated[
+        str, Info("opsctl_connection_info", "state", "How reaching the target ended: ok, refused, timeout, …")
+    ]
     detail: str = ""
     address: str = ""
-    seconds: float | None = None
+    seconds: Annotated[
+        float | None,
+        gauge("opsctl_connection_seconds", "Time until the target was reached", unit="seconds"),
+    ] = None
 
 
 class FactProblem(Record, frozen=True, kw_only=True):
