@@ -27,15 +27,17 @@ def all_down(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding]:
     if not facts.speaks_for_project or services < 2 or running:
         yield context.ok(f"{running} of {count_text(services, 'service')} of {facts.project} run")
         return
-    found = context.critical(
-        f"all {services} services of the Compose project {facts.project} are down",
+    failed = facts.project_services_failed or 0
+    words = f"all {services} services of the Compose project {facts.project} are down"
+    found = context.finding(
+        Status.WARNING if failed else Status.CRITICAL,  # one that failed by itself is the better lead
+        f"{words}; {count_text(failed, 'service')} ended with an error" if failed else words,
         value=0,
         threshold=services,
         unit="services",
         source=f"docker ps -a --filter label=com.docker.compose.project={facts.project}",
         fix="Somebody took the project down, or the engine was restarted and the containers have no restart "
-        "policy. "
-        "Find out which, then start the project.",
+        "policy. Find out which, then start the project.",
         commands=[
             "docker compose ls -a",
             f"docker ps -a --filter label=com.docker.compose.project={facts.project}",

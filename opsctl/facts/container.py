@@ -149,6 +149,9 @@ class ContainerFacts(Facts, frozen=True, kw_only=True, tag="container"):
         int | None,
         gauge("opsctl_container_project_services_running", "Those of them that have a running container"),
     ] = None
+    project_services_failed: Annotated[
+        int | None, gauge("opsctl_container_project_services_failed", "Those that ended with an error")
+    ] = None
     compose_file: str = ""
     env_files: list[str] = []
     instances: list[Instance] = []

@@ -17,6 +17,7 @@ from opsctl.probes.container_cgroup import control_group, cpu_values, memory_val
 from opsctl.probes.container_compose import ComposeError, ComposeFile, ComposeService, parse_compose
 from opsctl.probes.container_incidents import WINDOW_SECONDS, Incidents, recent
 from opsctl.probes.container_parsing import (
+    ended_badly,
     environment,
     environment_differences,
     instance_values,
@@ -105,7 +106,7 @@ class _Look:
         one_shot = self._one_shot(instances)
         running = sum(1 for item in instances if item.state == "running")
         done = one_shot and any(item.exit_code == 0 for item in instances)
-        services, alive = self._project()
+        services, alive, failed = self._project()
         wanted = spec.replicas if spec.replicas > 1 else (self.described and self.described.replicas) or 1
         return ContainerFacts(
             up=running > 0 or done,
@@ -117,6 +118,7 @@ class _Look:
             speaks_for_project=self._first_service() == self.context.target.service,
             project_services=services,
             project_services_running=alive,
+            project_services_failed=failed,
             compose_file=str(self.compose.path or ""),
             env_files=[str(path) for path in self._env_files()],
             instances=sorted(instances, key=lambda item: item.name),
@@ -337,15 +339,13 @@ class _Look:
     def _first_service(self) -> str:
         return next(iter(self._container_services()), "")
 
-    def _project(self) -> tuple[int, int]:
-        """Return how many services the project has, and how many of them have a running container."""
+    def _project(self) -> tuple[int, int, int]:
+        """Return how many services the project has, how many run, how many ended with an error."""
         wanted = set(self._container_services().values())
-        alive = {
-            name
-            for name in wanted
-            if any(item.get("State") == "running" for item in of_service(self.listed, self.project, name))
-        }
-        return len(wanted), len(alive)
+        own = {name: of_service(self.listed, self.project, name) for name in wanted}
+        alive = [name for name, items in own.items() if any(item.get("State") == "running" for item in items)]
+        failed = [name for name, items in own.items() if any(ended_badly(item.get("Status")) for item in items)]
+        return len(wanted), len(alive), len(failed)
 
     def _problem(self, part: str, message: str, hint: str) -> None:
         if not any(item.part == part for item in self.problems):

@@ -120,6 +120,12 @@ def health_values(health: dict[str, Any], check: dict[str, Any]) -> dict[str, An
     }
 
 
+def ended_badly(status: Any) -> bool:
+    """Return whether the status column of `docker ps` shows an error code that no `docker stop` leaves."""
+    match = re.match(r"(?:Exited|Restarting) \((\d{1,3})\)", status) if isinstance(status, str) else None
+    return match is not None and int(match[1]) not in (0, 137, 143)
+
+
 def cpu_limit(host: dict[str, Any]) -> float | None:
     """Return the CPU limit in cores, 0 for none."""
     nano, quota = _number(host.get("NanoCpus")), _number(host.get("CpuQuota"))
@@ -192,7 +198,7 @@ def environment_differences(
 
 def stats_values(stats: Any) -> tuple[dict[str, Any], tuple[int, int] | None]:
     """Return memory fields of `Instance` and (periods, throttled periods) of one `docker stats` sample."""
-    memory, detail = _mapping(_mapping(stats).get("memory_stats")), {}
+    memory = _mapping(_mapping(stats).get("memory_stats"))
     detail = _mapping(memory.get("stats"))
     usage = _number(memory.get("usage"))
     idle = _number(detail.get("total_inactive_file", detail.get("inactive_file")))
