@@ -158,11 +158,13 @@ def _samples(record: msgspec.Struct, outer: tuple[tuple[str, str], ...]) -> Iter
                 yield Sample(number.metric, (*labels, (number.metric.key, key), *fixed), item)
         else:
             yield Sample(number.metric, labels + fixed, value)
-    for name, info in declared.infos:
+    infos: dict[str, tuple[Info, list[tuple[str, str]]]] = {}
+    for name, info in declared.infos:  # several fields of one name are labels of one series
         value = getattr(record, name)
         if value:
-            shown = Metric(info.name, "gauge", info.help)
-            yield Sample(shown, (*labels, (info.label, value)), 1)
+            infos.setdefault(info.name, (info, []))[1].append((info.label, value))
+    for info, pairs in infos.values():
+        yield Sample(Metric(info.name, "gauge", info.help), (*labels, *pairs), 1)
     for child in declared.children:
         value = getattr(record, child.field)
         if value is None:

@@ -75,7 +75,8 @@ class Connection(Record, frozen=True, kw_only=True):
     """How reaching a server ended.
 
     `state` is one of: ok, refused, timeout, name-unresolved, unreachable, auth-failed, tls, loading,
-    clients-exhausted, closed, protocol, no-permission, missing. `detail` is the server's or system's own words.
+    clients-exhausted, closed, protocol, no-permission, missing.
+    `detail` is the server's or system's own words.
     """
 
     state: Annotated[
