@@ -35,7 +35,8 @@ def variable_missing(facts: ConfigFacts, context: CheckContext) -> Iterator[Find
         names = ", ".join(missing[:8]) + (" …" if len(missing) > 8 else "")
         number = len(missing) or facts.missing or 0
         yield context.critical(
-            f"{count_text(number, 'required variable')} empty or absent in {facts.path or FILE}: "
+            f"{count_text(number, 'required variable')} empty or absent in "
+            f"{facts.path or FILE}: "
             f"{names or 'names not recorded'}",
             value=names,
             source=_grep(missing, facts.path),

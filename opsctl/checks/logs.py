@@ -1,0 +1,263 @@
+"""Logs: which errors come now, are they new, is the log alive.
+
+Only what is happening counts: an error that came every half second and has been quiet for ten
+is over; one that came once is no finding at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opsctl.checks.base import CheckContext, Limits, NotObserved, check
+from opsctl.checks.wording import count_text, seconds_text
+from opsctl.model import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opsctl.facts.logs import LogsFacts, LogTemplate
+    from opsctl.model import Finding
+
+CURRENT_SECONDS = 60.0
+"""An error older than this is history, whatever it was."""
+PATIENCE_SECONDS = 10.0
+"""A burst that has been quiet for so long is over."""
+GAPS = 3.0
+"""So many of its own longest pauses may pass before a repeated error counts as over."""
+NEW_SECONDS = 600.0
+_REPEATED = Limits(warning=2, unit="errors", source="one error alone is noise; the second makes it a symptom")
+
+
+@check("logs/unreadable", needs="the log", permission="to read the log", role="risk", reachability=True)
+def unreadable(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
+    """The log that the stack file names is not there, or its lines are of another format."""
+    if not facts.up:
+        yield context.warning(
+            f"the log {facts.source} does not exist",
+            value="missing",
+            source=facts.command,
+            fix="Correct `path:` in the stack file, or look why the service does not write it (folder, "
+            "owner, rotation).",
+            commands=[facts.command],
+        )
+    elif _of_another_format(facts):
+        yield context.warning(
+            f"none of {facts.lines_unparsed} lines of {facts.source or 'the log'} is of the format "
+            f"{facts.format}",
+            value=facts.lines_unparsed,
+            source=facts.command,
+            fix="Correct `format:` under `logs:` in the stack file.",
+            commands=[facts.command],
+        )
+    else:
+        read = count_text(facts.bytes_read or 0, "byte")
+        cut = ", its window not to the beginning" if facts.truncated else ""
+        yield context.ok(f"{read} read from {facts.source or 'the log'}{cut}")
+
+
+@check("logs/connection-errors", needs="the log's last ten minutes", limits=_REPEATED, role="symptom")
+def connection_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
+    """The log shows now that something the service needs cannot be reached."""
+    yield _of_class(
+        facts,
+        context,
+        "connection",
+        "See whether what the message names is running and reachable from this service: address, port, "
+        "name, network.",
+    )
+
+
+@check("logs/database-errors", needs="the log's last ten minutes", limits=_REPEATED, role="symptom")
+def database_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
+    """The log shows now that the database is reached and refuses or fails."""
+    yield _of_class(
+        facts,
+        context,
+        "database",
+        "Read the message: login, missing table or column, lock, full pool, read-only; then the database's "
+        "own log at that time.",
+    )
+
+
+@check("logs/application-errors", needs="the log's last ten minutes", limits=_REPEATED, role="symptom")
+def application_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
+    """The log shows now that the service's own code or configuration fails."""
+    yield _of_class(
+        facts,
+        context,
+        "application",
+        "Read the whole entry; compare with the last deployment and the service's environment. Roll back if "
+        "it began with the deployment.",
+    )
+
+
+@check(
+    "logs/telegram-conflict",
+    needs="the log's last ten minutes",
+    limits=_REPEATED,
+)
+def telegram_conflict(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
+    """Telegram refuses to hand out updates because a second process polls the same bot."""
+    _must_be_judged(facts)
+    now = _now(facts, context)
+    current = [item for item in _current(facts, context, now) if item.marker == "telegram-conflict"]
+    if not current:
+        yield context.ok("no conflict between two pollers in the log")
+        return
+    first = current[0]
+    yield context.critical(
+        f"two processes poll the same bot: {count_text(sum(item.recent for item in current), 'refusal')} in "
+        f"the last minute, last {_ago(first, now)}",
+        value=sum(item.recent for item in current),
+        threshold=context.limits.warning,
+        unit="errors",
+        source=facts.command,
+        evidence=[_evidence(item, facts, now) for item in current[:2]],
+        fix="Stop the other one: an old container, a second replica, a developer's machine with the same "
+        "token. If it cannot be found, revoke the token with @BotFather and set the new one here only. A "
+        "webhook that is still set has the same effect.",
+        commands=["docker ps --format '{{.Names}} {{.Status}}' | grep -i bot", "pgrep -af bot"],
+    )
+
+
+@check("logs/new-error", needs="the log's last hour", limits=_REPEATED, role="symptom")
+def new_error(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
+    """An error comes now that the log has never shown before."""
+    _must_be_judged(facts)
+    now = _now(facts, context)
+    covered = facts.covered_seconds
+    current = _current(facts, context, now)
+    if current and (covered is None or covered < facts.window_seconds + NEW_SECONDS):
+        known = seconds_text(covered) if covered is not None else "no time"
+        raise NotObserved(f"the log was read only {known} back: what is new in it cannot be told")
+    new = [item for item in current if (item.first_seen or 0) >= now - NEW_SECONDS]
+    if not new:
+        yield context.ok("no error comes now that was not seen before")
+        return
+    worst = max(new, key=lambda item: item.recent)
+    began = seconds_text(now - min(item.first_seen or now for item in new))
+    yield context.warning(
+        f"{count_text(len(new), 'new kind')} of error since {began}, none of it in the "
+        f"{seconds_text(covered or 0)} read: {_quoted(worst)}",
+        value=len(new),
+        source=facts.command,
+        evidence=[_evidence(item, facts, now) for item in new[:3]],
+        fix="Ask what changed when it began: a deployment, a setting, a certificate, a server restarted.",
+        commands=[facts.command],
+    )
+
+
+@check("logs/silent", needs="the time of the last entry", role="symptom")
+def silent(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
+    """The log has gone quiet for longer than the stack file allows."""
+    limit = facts.silent_after_seconds
+    if limit is None:
+        yield context.ok("the stack file sets no limit on silence")
+        return
+    last = context.need(facts.last_entry_at, "the time of the last entry", "give the entries a time")
+    quiet = max(_now(facts, context) - last, 0.0)
+    if quiet < limit:
+        yield context.ok(f"last entry {seconds_text(quiet)} ago")
+        return
+    yield context.warning(
+        f"no entry for {seconds_text(quiet)}",
+        value=round(quiet, 1),
+        threshold=limit,
+        unit="seconds",
+        source=facts.command,
+        fix="See whether the service still works (its process, its queue, its traffic), then whether its "
+        "output still goes to this log: rotation without reopening, a full disk, another log level.",
+        commands=[facts.command],
+    )
+
+
+def _now(facts: LogsFacts, context: CheckContext) -> float:
+    return facts.taken_at if facts.taken_at is not None else context.at.timestamp()
+
+
+def _of_another_format(facts: LogsFacts) -> bool:
+    return facts.format != "plain" and not facts.lines_parsed and (facts.lines_unparsed or 0) >= 20
+
+
+def _must_be_judged(facts: LogsFacts) -> None:
+    """Make sure that "no error" would be true.
+
+    Raises:
+        NotObserved: the lines could not be understood, or errors have no time.
+    """
+    if _of_another_format(facts):
+        raise NotObserved(
+            f"none of {facts.lines_unparsed} lines is of the format {facts.format}",
+            "correct `format:` under `logs:` in the stack file",
+        )
+    if facts.untimed_errors and not facts.templates:
+        raise NotObserved(
+            f"the log has {count_text(facts.untimed_errors, 'error')} and no times",
+            "let the logger write the time, or read the log through journald or Docker",
+        )
+
+
+def is_current(item: LogTemplate, now: float, least: float) -> bool:
+    """Return whether an error is happening: repeated or fatal, and not quiet for longer than its pauses."""
+    if item.last_seen is None:
+        return False
+    age = now - item.last_seen
+    if age > CURRENT_SECONDS:
+        return False
+    if item.fatal:
+        return True
+    if item.recent < least:
+        return False
+    patience = max(PATIENCE_SECONDS, GAPS * (item.longest_gap_seconds or 0))
+    return age <= min(patience, CURRENT_SECONDS)
+
+
+def _current(facts: LogsFacts, context: CheckContext, now: float) -> list[LogTemplate]:
+    least = context.limits.warning or 1
+    return [item for item in facts.templates if is_current(item, now, least)]
+
+
+def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) -> Finding:
+    _must_be_judged(facts)
+    now = _now(facts, context)
+    current = [item for item in _current(facts, context, now) if item.category == category]
+    counts = facts.errors or {}
+    if not current:
+        earlier = counts.get(category, 0)
+        window = seconds_text(facts.window_seconds)
+        if earlier:
+            return context.ok(f"{count_text(earlier, f'{category} error')} in {window}, none of them current")
+        seen = f" among {count_text(facts.entries, 'entry', 'entries')}" if facts.entries is not None else ""
+        return context.ok(f"no {category} error in {window}{seen}")
+    recent = sum(item.recent for item in current)
+    first = max(current, key=lambda item: (item.fatal, item.recent))
+    return context.warning(
+        f"{count_text(recent, f'{category} error')} in the last minute, last {_ago(first, now)}: "
+        f"{_quoted(first)}",
+        value=recent,
+        threshold=context.limits.warning,
+        unit="errors",
+        source=facts.command,
+        evidence=[_evidence(item, facts, now) for item in current[:3]],
+        fix=fix,
+        commands=[facts.command] if facts.command else [],
+    )
+
+
+def _ago(item: LogTemplate, now: float) -> str:
+    return f"{seconds_text(max(now - (item.last_seen or now), 0))} ago"
+
+
+def _quoted(item: LogTemplate) -> str:
+    text = item.example or item.text
+    return f'"{text[:120]}{"…" if len(text) > 120 else ""}"' if text else f"template {item.id}"
+
+
+def _evidence(item: LogTemplate, facts: LogsFacts, now: float) -> Evidence:
+    peer = f" ({item.peer})" if item.peer else ""
+    return Evidence(
+        text=f"{item.count} × {item.text or item.id}{peer}, last {_ago(item, now)}",
+        value=item.count,
+        unit="errors",
+        source=facts.command,
+    )
