@@ -56,7 +56,9 @@ class Explanations:
         if runbook is None:
             return False
         explains = runbook.explains
-        if cause.target == effect.target and _any(explains.service, effect):
+        target = self.targets.get(effect.target_id)
+        home = (effect.target, target.via) if target and target.via else (effect.target,)
+        if cause.target in home and _any(explains.service, effect):
             return True
         if cause.target in self.ancestors.get(effect.target, ()) and _any(explains.dependents, effect):
             return True

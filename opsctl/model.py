@@ -55,7 +55,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to look at: a kind, the service it belongs to, and which one of several.
 
     `address` is the identity that joins it to other findings (host:port, unit, container, path);
-    `paths` are the files and folders it lives on, which join it to a file system.
+    `paths` are the files and folders it lives on, which join it to a file system; `via` is the
+    service whose proxy it is asked through, which can fail it as its own service can.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     address: str = ""
     paths: tuple[str, ...] = ()
+    via: str = ""
 
     @property
     def id(self) -> str:

@@ -74,7 +74,9 @@ def _of_service(stack: Stack, name: str, service: ServiceSpec) -> Iterator[Assig
         address = host_port(redis.url, 6379)
         yield Assignment(target("redis", several(len(service.redis), address), address), service, redis)
     for http in service.http:
-        yield Assignment(target("http", http.url, host_port(http.url, 0)), service, http)
+        address = host_port(http.url, 0)
+        through = Target(kind="http", service=name, name=http.url, address=address, via=http.via)
+        yield Assignment(through, service, http)
     for tls in service.tls:
         yield Assignment(target("tls", tls.name, tls.connect or tls.name), service, tls)
     for nginx in service.nginx:

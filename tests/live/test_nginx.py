@@ -162,6 +162,20 @@ def test_502_leads_to_the_backend_that_is_down(api: ApiServer) -> None:
         assert {"http/status", "nginx/upstream-refused"} <= chain
 
 
+def test_an_endpoint_of_the_backend_asked_through_the_proxy_that_is_down(api: ApiServer) -> None:
+    with NginxServer(upstreams={"/api/": f"http://127.0.0.1:{api.port}/"}) as nginx:
+        assert isinstance(nginx, NginxServer)
+        services = described(nginx)
+        services["backend"] = {"http": [api.url(), {"url": nginx.url("/api/health"), "via": "nginx"}]}
+        services["nginx"]["depends_on"] = ["backend"]
+        healthy(services)
+        nginx.stop()
+        diagnosis = look(services, "nginx")
+        assert first(diagnosis) == "nginx/down:nginx", failing(diagnosis)
+        assert [item.id for item in diagnosis.root_causes[0].chain] == ["http/refused"]
+        assert len(diagnosis.root_causes) == 1
+
+
 def test_504_from_a_frozen_upstream(api: ApiServer) -> None:
     with NginxServer(upstreams={"/api/": f"http://127.0.0.1:{api.port}/"}, proxy_timeout=1) as nginx:
         assert isinstance(nginx, NginxServer)
