@@ -6,6 +6,7 @@ the process alive; child processes are killed when the deadline has passed.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from opsctl import __version__, system
+from opsctl.companion import Companion, possible
 from opsctl.model import Problem, Reading, Snapshot, Target
 from opsctl.probes import probe_for
 from opsctl.probes.base import PROBE_SECONDS, ProbeContext, ProbeError, Shared
 from opsctl.redact import Redactor
 from opsctl.secrets import MissingSecret, Secrets
-from opsctl.snapshot import SCHEMA
+from opsctl.snapshot import SCHEMA, reading_from
 from opsctl.stack.targets import Assignment, assignments
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 10.0
 MAX_THREADS = 64
+COMPANION_KINDS = ("postgres", "data")
+"""Kinds whose probes go into the second process: they share the driver that is slowest to import."""
 _MARGIN_SECONDS = 0.25
 """Kept back from the deadline for judging and writing the answer."""
 
@@ -50,15 +54,14 @@ def collect(
         deadline: seconds from now after which the snapshot is returned, whatever is missing.
         wanted: which targets; all by default.
         progress: called with (answered, total) as answers arrive.
-        options: passed to probes, e.g. for a slower, deeper look.
+        options: passed to probes; `companion` allows a second process, `debug` shows tracebacks.
     """
     began, taken_at = time.monotonic(), datetime.now(UTC)
     ends = began + max(deadline - _MARGIN_SECONDS, deadline / 2)
     redactor = Redactor()
     secrets = Secrets(stack, redactor)
     chosen = [item for item in assignments(stack) if wanted is None or wanted(item.target)]
-    run = _Run(stack, secrets, redactor, ends, options or {})
-    readings = run.all(chosen, progress)
+    readings = _everything(_Run(stack, secrets, redactor, ends, options or {}), chosen, progress)
     system.kill_all()
     return redacted(
         Snapshot(
@@ -74,6 +77,42 @@ def collect(
     )
 
 
+def _everything(
+    run: _Run, chosen: list[Assignment], progress: Callable[[int, int], None] | None
+) -> list[Reading]:
+    """Return the readings of all assignments in their order, with a second process where that helps."""
+    there = [item for item in chosen if item.target.kind in COMPANION_KINDS]
+    here = [item for item in chosen if item.target.kind not in COMPANION_KINDS]
+    companion = None
+    if run.options.get("companion") and there and here and possible():
+        with contextlib.suppress(OSError):
+            companion = Companion(lambda: _packed(run, there))
+    if companion is None:
+        return run.all(chosen, progress)
+    try:
+        found = run.all(here, progress)
+        found += _unpacked(run, there, companion.result(run.ends))
+    finally:
+        companion.end()
+    by_id = {reading.target.id: reading for reading in found}
+    return [by_id[item.target.id] for item in chosen]
+
+
+def _packed(run: _Run, there: list[Assignment]) -> bytes:
+    readings = [msgspec.to_builtins(reading) for reading in run.all(there, None)]
+    system.kill_all()
+    return msgspec.msgpack.encode({"readings": readings, "secrets": run.redactor.known()})
+
+
+def _unpacked(run: _Run, there: list[Assignment], data: bytes | None) -> list[Reading]:
+    if data is None:
+        return [_late(item, "timed out in the second process", 0.0) for item in there]
+    value = msgspec.msgpack.decode(data)
+    for secret in value["secrets"]:
+        run.redactor.add(secret)
+    return [reading_from(item) for item in value["readings"]]
+
+
 class _Run:
     """The state of one collection."""
 
@@ -87,6 +126,8 @@ class _Run:
         self.started: dict[int, float] = {}
 
     def all(self, chosen: list[Assignment], progress: Callable[[int, int], None] | None) -> list[Reading]:
+        if progress is not None:
+            progress(0, len(chosen))
         waiting: queue.SimpleQueue[tuple[int, Assignment]] = queue.SimpleQueue()
         for index, item in enumerate(chosen):
             waiting.put((index, item))
@@ -160,16 +201,19 @@ class _Run:
 
     def _left_behind(self, index: int, item: Assignment) -> Reading:
         began = self.started.get(index)
-        seconds = time.monotonic() - began if began is not None else 0.0
-        message = (
-            f"timed out after {seconds:.1f} s" if began is not None else "not reached before the deadline"
-        )
-        return Reading(
-            target=item.target,
-            taken_at=datetime.now(UTC),
-            duration_seconds=round(seconds, 4),
-            problem=Problem(code="timeout", message=message, hint="give it longer with --timeout"),
-        )
+        if began is None:
+            return _late(item, "not reached before the deadline", 0.0)
+        seconds = time.monotonic() - began
+        return _late(item, f"timed out after {seconds:.1f} s", seconds)
+
+
+def _late(item: Assignment, message: str, seconds: float) -> Reading:
+    return Reading(
+        target=item.target,
+        taken_at=datetime.now(UTC),
+        duration_seconds=round(seconds, 4),
+        problem=Problem(code="timeout", message=message, hint="give it longer with --timeout"),
+    )
 
 
 def _refused_guess(spec: Spec, facts: Facts) -> Problem | None:

@@ -153,6 +153,10 @@ class Redactor:
             self._values |= {value}
             self._rebuild()
 
+    def known(self) -> list[str]:
+        """Return the values remembered; for handing them to another redactor, and for nothing else."""
+        return sorted(self._values)
+
     def keep(self, words: Iterable[str]) -> None:
         """Never replace these words where they stand alone: names of services, kinds, hosts."""
         with self._lock:

@@ -55,17 +55,25 @@ def from_json(data: bytes, origin: str = "snapshot") -> Snapshot:
     return msgspec.structs.replace(snapshot, readings=built)
 
 
+def reading_from(item: dict[str, Any]) -> Reading:
+    """Return the reading that plain values describe; its facts become the record of their kind.
+
+    Raises:
+        LookupError: no such kind.
+        msgspec.ValidationError: the values do not fit.
+    """
+    facts = item.pop("facts", None)
+    reading = msgspec.convert(item, Reading)
+    if facts is None:
+        return reading
+    return msgspec.structs.replace(reading, facts=msgspec.convert(facts, facts_class(reading.target.kind)))
+
+
 def _reading(item: Any, index: int) -> Reading:
     if not isinstance(item, dict):
         raise LookupError(f"readings[{index}] is not an object")
-    facts = item.pop("facts", None)
     try:
-        reading = msgspec.convert(item, Reading)
-        if facts is None:
-            return reading
-        return msgspec.structs.replace(
-            reading, facts=msgspec.convert(facts, facts_class(reading.target.kind))
-        )
+        return reading_from(item)
     except msgspec.ValidationError as error:
         raise LookupError(f"readings[{index}]: {error}") from None
 

@@ -48,7 +48,7 @@ def take_snapshot(
     from opsctl.engine import collect
 
     with progress() as tell:
-        return collect(stack, timeout, wanted, tell, {"debug": debug})
+        return collect(stack, timeout, wanted, tell, {"debug": debug, "companion": True})
 
 
 @contextmanager
@@ -73,16 +73,18 @@ def progress() -> Iterator[Callable[[int, int], None]]:
         click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
 
     thread = threading.Thread(target=show, daemon=True)
-    thread.start()
 
     def tell(done: int, total: int) -> None:
         state["done"], state["total"] = done, total
+        if not thread.ident:  # not before the engine has forked: only one thread may be alive then
+            thread.start()
 
     try:
         yield tell
     finally:
         stop.set()
-        thread.join(timeout=0.5)
+        if thread.ident:
+            thread.join(timeout=0.5)
 
 
 def use_color(no_color: bool) -> bool:
