@@ -19,8 +19,22 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 def to_json(snapshot: Snapshot) -> bytes:
-    """Return the snapshot as JSON."""
-    return msgspec.json.encode(snapshot)
+    """Return the snapshot as JSON.
+
+    File names and log lines may hold bytes that are no UTF-8; they become the replacement character.
+    """
+    try:
+        return msgspec.json.encode(snapshot)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_sound(msgspec.to_builtins(snapshot)))
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_sound(key): _sound(item) for key, item in value.items()}
+    return [_sound(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def from_json(data: bytes, origin: str = "snapshot") -> Snapshot:
