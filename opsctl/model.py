@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -12,6 +12,9 @@ from opsctl.facts.base import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A point in time; never without its time zone."""
 
 HOST_SERVICE = "host"
 """Service name of targets that belong to the machine, not to one service."""
@@ -91,7 +94,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What one probe brought back: facts, or the problem that prevented them."""
 
     target: Target
-    taken_at: datetime
+    taken_at: Moment
     duration_seconds: float
     facts: Facts | None = None
     problem: Problem | None = None
@@ -121,7 +124,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     opsctl_version: str
     stack: StackSummary
-    taken_at: datetime
+    taken_at: Moment
     duration_seconds: float
     deadline_seconds: float
     readings: tuple[Reading, ...]
@@ -135,7 +138,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | int | str | None = None
     unit: str = ""
     source: str = ""
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class Remediation(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +165,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remediation: Remediation | None = None
     hint: str = ""
     parent: str = ""
-    at: datetime | None = None
+    at: Moment | None = None
 
     @property
     def kind(self) -> str:
@@ -236,7 +239,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """The answer: root causes, the path walked, what was ruled out, and coverage."""
 
     stack: str
-    taken_at: datetime
+    taken_at: Moment
     duration_seconds: float
     status: Status
     root_causes: tuple[RootCause, ...]

@@ -133,7 +133,7 @@ def _place(document: Document, stack: list[_Frame], event: Any, scalars: _Scalar
     if isinstance(event, yaml.ScalarEvent):
         try:
             value = scalars.value(event)
-        except (ValueError, OverflowError, yaml.YAMLError):
+        except (ValueError, OverflowError, LookupError, yaml.YAMLError):
             document.problems.append(
                 StackProblem(line, f"this is not a value of type {event.tag or 'number'}; put it in quotes")
             )

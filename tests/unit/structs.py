@@ -14,7 +14,7 @@ from opsctl.facts.base import Info
 from opsctl.metrics import declaration
 
 NUMBERS = st.one_of(st.integers(-(10**15), 10**15), st.integers(-(2**63), 2**63 - 1))
-FLOATS = st.floats(allow_nan=False)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 # every character that UTF-8 can carry: label values are free text
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
