@@ -87,12 +87,13 @@ def stale_unhealthy(facts: ContainerFacts, context: CheckContext) -> Iterator[Fi
             threshold=round(3 * every, 1),
             unit="seconds",
             source=f"docker inspect -f '{{{{json .State.Health}}}}' {instance.name}",
-            fix="Do not trust the status: ask the application itself. The engine's process for this "
-            "container "
-            "(containerd-shim) hangs, or the check was lost over a restart; restarting the container starts "
-            "it again.",
+            fix="Do not trust the status: ask the application itself. Usually the engine was restarted "
+            "under living "
+            "containers (live-restore) and does not take up their checks again; restarting the container "
+            "does.",
             commands=[
-                "ps -C containerd-shim-runc-v2 -o pid,stat,wchan:20,time,args",
                 f"docker inspect -f '{{{{json .State.Health.Log}}}}' {instance.name}",
+                "docker info -f '{{.LiveRestoreEnabled}}'",
+                "ps -C dockerd -o pid,lstart,args",
             ],
         )

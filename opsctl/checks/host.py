@@ -356,14 +356,15 @@ def cpu_saturated(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
     """Far more processes want the CPU than there are cores, and everything gets slow.
 
     Load counts waiting for disks too, and it decays slowly: it is judged only while somebody
-    waited for a core in 70 % of the last ten seconds and of the last minute.
+    waited for a core in 70 % of the last ten seconds and 30 % of the last minute.
     """
     load = context.need(facts.load1, "/proc/loadavg")
     cores = context.need(facts.cores, "the number of cores")
-    waiting = _pressure(facts, context, "cpu", lambda item: item.some)
+    waiting = _pressure(facts, context, "cpu", lambda item: item.some_10)
+    lasting = _pressure(facts, context, "cpu", lambda item: item.some_60)
     per_core = load / max(cores, 0.01)
-    words = f"load {load:.1f} on {cores:g} cores; {waiting:.0f} % of the last minute somebody waited for one"
-    if waiting < 70:
+    words = f"load {load:.1f} on {cores:g} cores; {waiting:.0f} % of the last 10 s somebody waited for one"
+    if waiting < 70 or lasting < 30:
         yield context.ok(words)
         return
     yield context.judge(

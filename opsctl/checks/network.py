@@ -51,7 +51,7 @@ def port_closed(facts: NetworkFacts, context: CheckContext) -> Iterator[Finding]
             by = f" by {port.holder}" if port.holder else ""
             yield context.ok(f"port {port.port} is listened on{by}", subject=port.port)
             continue
-        yield context.critical(
+        yield context.warning(  # the service's own checks say more, and are the ones to be critical
             f"nothing listens on port {port.port}",
             subject=port.port,
             value="not listening",

@@ -89,8 +89,8 @@ def unit_missing(facts: SystemdFacts, context: CheckContext) -> Iterator[Finding
             value=unit.load_state,
             threshold="loaded",
             source=_show(unit, "LoadState,LoadError"),
-            fix="Install the unit file, or correct its name in the stack file; then `systemctl daemon-reload` "
-            "and `systemctl enable --now`.",
+            fix="Install the unit file, or correct its name in the stack file; then "
+            "`systemctl daemon-reload` and `systemctl enable --now`.",
             commands=[f"systemctl cat {unit.name}", f"systemd-analyze verify {unit.file or unit.name}"],
         )
 

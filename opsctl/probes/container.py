@@ -344,7 +344,7 @@ class _Look:
         wanted = set(self._container_services().values())
         own = {name: of_service(self.listed, self.project, name) for name in wanted}
         alive = [name for name, items in own.items() if any(item.get("State") == "running" for item in items)]
-        failed = [name for name, items in own.items() if any(ended_badly(item.get("Status")) for item in items)]
+        failed = [name for name in own if any(ended_badly(item.get("Status")) for item in own[name])]
         return len(wanted), len(alive), len(failed)
 
     def _problem(self, part: str, message: str, hint: str) -> None:

@@ -27,8 +27,9 @@ BASE_IMAGE = "opsctl-lab:base"
 class DockerEngine(Server):
     """dockerd on a unix socket in its own folder; ends with the test run, whatever happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         super().__init__("dockerd")
+        self.options = options
         self.socket = self.folder / "docker.sock"
         number = secrets.randbelow(200) + 20
         self.pool = f"10.{number}.0.0/16"
@@ -53,12 +54,8 @@ class DockerEngine(Server):
             "--ip-masq=false",
             f"--default-address-pool=base={self.pool},size=26",
             "--log-level=warn",
-            *self.options(),
+            *self.options,
         ]
-
-    def options(self) -> list[str]:
-        """Further options of dockerd."""
-        return []
 
     def environment(self) -> dict[str, str]:
         return {"PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"}
@@ -227,8 +224,11 @@ def unavailable() -> str:
 
 
 @contextlib.contextmanager
-def running_engine() -> Iterator[DockerEngine]:
+def running_engine(*options: str) -> Iterator[DockerEngine]:
     """Start an engine with the lab's image, and remove it and all its containers at the end.
+
+    Args:
+        options: further options of dockerd.
 
     Raises:
         LabUnavailable: it cannot be had on this machine; says why in one line.
@@ -237,7 +237,7 @@ def running_engine() -> Iterator[DockerEngine]:
     if reason:
         raise LabUnavailable(reason)
     base_tar()
-    engine = DockerEngine()
+    engine = DockerEngine(*options)
     try:
         try:
             engine.start(60)
