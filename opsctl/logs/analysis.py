@@ -75,7 +75,8 @@ class Analysis:
         if at is not None:
             self._first = at if self._first is None else min(self._first, at)
             self._last = at if self._last is None else max(self._last, at)
-            self._entries += at >= self._now - WINDOW_SECONDS
+            if at >= self._now - WINDOW_SECONDS:
+                self._entries += 1 + entry.quiet_before
         warning = entry.level == "warning" and not entry.traceback
         failed = entry.is_error or (entry.exception and not entry.level)
         bare = not entry.level and not failed and _sounds_like_failure(entry.message)

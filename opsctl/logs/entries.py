@@ -11,6 +11,8 @@ from opsctl.logs.formats import ERROR_LEVELS, MAX_LINE, READERS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from opsctl.logs.formats import Head
+
 MAX_BODY_LINES = 400
 _CONTINUES = re.compile(
     r"[ \t]|Traceback \(most recent call last\)|During handling of the above|The above exception was"
@@ -35,7 +37,11 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """One event of the log. `exception` is the last exception's own line, where there was one."""
+    """One event of the log.
+
+    `exception` is the last exception's own line, where there was one; `quiet_before` is how many
+    entries without any word of failure were passed over before it.
+    """
 
     time: float | None
     naive: bool
@@ -45,6 +51,7 @@ class Entry:
     detail: str = ""
     lines: int = 1
     traceback: bool = False
+    quiet_before: int = 0
 
     @property
     def is_error(self) -> bool:
@@ -68,54 +75,102 @@ class Assembly:
     parsed: int = 0
     unparsed: int = 0
 
+    def count(self, understood: bool) -> None:
+        """Count one line."""
+        if understood:
+            self.parsed += 1
+        else:
+            self.unparsed += 1
+
+
+_FAILURE_WORDS = (
+    "err", "warn", "fatal", "crit", "alert", "emerg", "panic", "exce", "fail", "refus", "conflict", "denied",
+    "timed out", "timeout", "trace", '" 5', " # ",
+)  # fmt: skip
+_JSON_FAILURE = re.compile(r'"(?:level|severity|lvl)\w*":\s?[4-6]\d|"\w{0,20}status\w{0,20}":\s?"?5\d\d')
+SAMPLE = 50
+
+
+def may_fail(text: str) -> bool:
+    """Return whether a line could be about a failure: cheap, and wrong only on the safe side."""
+    lowered = text.lower()
+    return any(word in lowered for word in _FAILURE_WORDS) or (
+        text[0] == "{" and _JSON_FAILURE.search(lowered) is not None
+    )
+
 
 def assemble(lines: Iterable[Line], format: str) -> Assembly:
-    """Return the entries of lines in the order in which they were written."""
+    """Return the entries of lines in the order in which they were written.
+
+    Lines without any word of failure are nearly all lines of nearly all logs: they are counted
+    and passed over, but for the first, each `SAMPLE`th and the last.
+    """
     read = READERS[format]
     result = Assembly()
     current: Entry | None = None
+    quiet, understood = SAMPLE, True
+    passed: Line | None = None
     for line in lines:
         text = line.text[:MAX_LINE]
-        head = read(text) if text and text[0] not in " \t" else None
-        if head is not None and head.joins and current is not None:
+        first = text[:1]
+        if quiet < SAMPLE and (first.isdigit() or first == "{") and not may_fail(text):
+            quiet, passed, current = quiet + 1, line, None
+            result.count(understood)
+            continue
+        head = read(text) if first and first not in " \t" else None
+        if head is not None and not (head.joins and current is not None):
+            current, understood = _entry(line, head), True
+        elif head is not None and current is not None:
             _add_body(current, text, head.message)
-            result.parsed += 1
-        elif head is not None:
-            known = line.time is not None
-            message, _, body = head.message.partition("\n")
-            current = Entry(
-                line.time if known else head.time,
-                False if known else head.naive,
-                head.level or line.level,
-                message,
-            )
-            for extra in body.split("\n")[:MAX_BODY_LINES] if body else ():
-                _add_body(current, extra, "")
-            result.entries.append(current)
-            result.parsed += 1
-        elif current is not None and _belongs(current, text, format, line):
+            result.count(True)
+            continue
+        elif not text.strip() or (passed is not None and _belongs(None, text, format)):
+            continue
+        elif current is not None and _belongs(current, text, format):
             _add_body(current, text, "")
-            result.parsed += 1
-        elif not text.strip():
+            result.count(True)
             continue
         else:
-            current = Entry(line.time, False, line.level, text)
-            if text.startswith(_TRACEBACK):
-                current.traceback, current.message = True, ""
-            elif _EXCEPTION.match(text):
-                current.exception = text
-            result.entries.append(current)
-            result.unparsed += 1
+            current, understood = _unread(line, text), False
+        current.quiet_before = quiet if result.entries else 0
+        quiet, passed = 0, None
+        result.count(understood)
+        result.entries.append(current)
+    if passed is not None:
+        head = read(passed.text[:MAX_LINE])
+        last = _entry(passed, head) if head is not None else _unread(passed, passed.text)
+        last.quiet_before = quiet - 1
+        result.entries.append(last)
     return result
 
 
-def _belongs(current: Entry, text: str, format: str, line: Line) -> bool:
+def _entry(line: Line, head: Head) -> Entry:
+    known = line.time is not None
+    message, _, body = head.message.partition("\n")
+    entry = Entry(
+        line.time if known else head.time, head.naive and not known, head.level or line.level, message
+    )
+    for extra in body.split("\n")[:MAX_BODY_LINES] if body else ():
+        _add_body(entry, extra, "")
+    return entry
+
+
+def _unread(line: Line, text: str) -> Entry:
+    entry = Entry(line.time, False, line.level, text)
+    if text.startswith(_TRACEBACK):
+        entry.traceback, entry.message = True, ""
+    elif _EXCEPTION.match(text):
+        entry.exception = text[:1000]
+    return entry
+
+
+def _belongs(current: Entry | None, text: str, format: str) -> bool:
     """Return whether a line without a head goes on with the entry above."""
     if format in ("laravel", "postgres", "nginx-error"):
         return True
     if _CONTINUES.match(text):
         return True
-    return current.traceback and bool(_LAST_OF_TRACEBACK.match(text))
+    return current is not None and current.traceback and bool(_LAST_OF_TRACEBACK.match(text))
 
 
 def _add_body(entry: Entry, text: str, detail: str) -> None:

@@ -32,6 +32,7 @@ _MASKS = (
     (re.compile(r"(?<=:)\d{2,5}\b(?=[/\s\"',;)\]]|$)"), "<port>"),
     (re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:ms|s|MB|kB|KB|GB|B|%)?(?![\w])"), "<n>"),
 )
+_LONG_NUMBER = re.compile(r"\d{4,}")
 _KEPT = re.compile(r"(\b[45]\d\d\b|\(\d{1,3}: |errno \d{1,3}|port \d{2,5}|SQLSTATE\[\w{5}\])", re.I)
 
 
@@ -83,14 +84,15 @@ class Templates:
             level: events of different levels are different kinds.
             means: asked once per group.
         """
-        known = self._exact.get((level, text))
+        exact = (level, _LONG_NUMBER.sub("0", text))
+        known = self._exact.get(exact)
         if known is not None:
             return known
         words = mask(text[:1000]).split()[:MAX_WORDS] or ["(empty)"]
         key = (level, len(words), words[0], words[1:2], _exception(words))
         found = self._near(str(key), words) or self._new(str(key), words, text, means)
         if len(self._exact) < 5000:
-            self._exact[level, text] = found
+            self._exact[exact] = found
         return found
 
     def _near(self, key: str, words: list[str]) -> Group | None:

@@ -1,6 +1,6 @@
 """Reads the end of a log: a file, a unit's journal, or the logs of a service's containers.
 
-Never more than `MAX_BYTES`, from the end backwards: a log of a gigabyte costs what one of four
+Never more than `MAX_BYTES`, from the end backwards: a log of a gigabyte costs what one of two
 megabytes costs.
 """
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
     from opsctl.probes.docker_api import DockerApi
 
-MAX_BYTES = 4 * 1024 * 1024
-HISTORY_BYTES = 512 * 1024
+MAX_BYTES = 2 * 1024 * 1024
+HISTORY_BYTES = 256 * 1024
 """What was read of the hour before the window is enough at this size: history only tells what is new."""
 JOURNAL_ENTRIES = 5000
 CONTAINER_LINES = 3000
