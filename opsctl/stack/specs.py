@@ -50,6 +50,7 @@ class RedisSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: Annotated[str, Meta(description="redis://HOST:PORT/DB or unix:///path, without a password")]
     password_env: str = ""
     password_file: str = ""
+    data_directory: Annotated[str, Meta(description="where the data lives on this machine")] = ""
     queues: Annotated[
         dict[str, Positive], Meta(description="list or stream name -> length that is too long")
     ] = {}

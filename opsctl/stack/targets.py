@@ -72,7 +72,9 @@ def _of_service(stack: Stack, name: str, service: ServiceSpec) -> Iterator[Assig
         yield Assignment(target("postgres", which, address, paths), service, postgres)
     for redis in service.redis:
         address = host_port(redis.url, 6379)
-        yield Assignment(target("redis", several(len(service.redis), address), address), service, redis)
+        paths = (str(stack.path(redis.data_directory)),) if redis.data_directory else ()
+        which = several(len(service.redis), address)
+        yield Assignment(target("redis", which, address, paths), service, redis)
     for http in service.http:
         address = host_port(http.url, 0)
         through = Target(kind="http", service=name, name=http.url, address=address, via=http.via)
