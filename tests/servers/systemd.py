@@ -16,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,14 @@ class Machine:
     Args:
         network: "private" for a loopback of its own, "host" to share this machine's.
         binds: further folders to see inside, as `--bind=` wants them.
+        root: the root file system to boot; the base one by default.
     """
 
-    def __init__(self, network: str = "private", binds: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, network: str = "private", binds: tuple[str, ...] = (), root: Path | None = None
+    ) -> None:
         self.name = f"opsctl-{secrets.token_hex(4)}"
-        self.network, self.binds = network, binds
+        self.network, self.binds, self.root = network, binds, root
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.log = self.folder / "console.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -60,7 +64,7 @@ class Machine:
 
     def start(self) -> Machine:
         """Boot it and wait until systemd has started everything."""
-        self.groups = _make_groups(self.name)
+        self.groups = self.make_groups()
         enter = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self.groups)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -73,12 +77,16 @@ class Machine:
         wait_until(self._booted, self.name, 60, self.log)
         return self
 
+    def make_groups(self) -> list[Path]:
+        """Make the control groups that the machine lives in."""
+        return _make_groups(self.name)
+
     def _argv(self) -> list[str]:
         packages = Path(str(importlib.util.find_spec("msgspec").origin)).parents[1]  # type: ignore[union-attr]
         binds = [f"--bind-ro={PROJECT}", f"--bind-ro={packages}:{INSIDE_PACKAGES}", "--bind=/dev/kmsg"]
         return [
             "systemd-nspawn",
-            f"--directory={base_rootfs()}",
+            f"--directory={self.root or base_rootfs()}",
             "--volatile=overlay",
             "--boot",
             "--register=no",
@@ -94,7 +102,7 @@ class Machine:
         if self.process is not None and self.process.poll() is not None:
             raise RuntimeError(f"{self.name} ended:\n{self.log.read_text(errors='replace')[-2000:]}")
         if not self.leader:
-            self.leader = _first_child(self.process.pid) if self.process else 0
+            self.leader = _init_below(self.process.pid) if self.process else 0
             if not self.leader:
                 return False
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
@@ -157,22 +165,63 @@ class Machine:
         value: dict[str, Any] = json.loads(result.stdout)
         return value
 
+    @contextlib.contextmanager
+    def memory_limit(self, unit: str, limit: int) -> Iterator[None]:
+        """Hold a running unit to a memory limit, as `MemoryMax=` does on control groups v2.
+
+        On v1 the memory controller cannot be handed into the machine, so it is limited from outside.
+        """
+        outside = next((group for group in self.groups if (group / "memory.limit_in_bytes").exists()), None)
+        if outside is None:
+            yield
+            return
+        group = outside / "system.slice" / unit
+        group.mkdir(parents=True)
+        (group / "memory.limit_in_bytes").write_text(str(limit))
+        inside = self.show(unit, "MainPID")
+        (group / "cgroup.procs").write_text(str(self._outer_pid(inside)))
+        try:
+            yield
+        finally:
+            remove_group(group)
+
+    def _outer_pid(self, inside: str) -> int:
+        """Return the process id on this side of one that the machine calls `inside`."""
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                text = status.read_text()
+                ours = self.name in (status.parent / "cgroup").read_text()
+                if ours and any(
+                    line.startswith("NSpid:") and line.split()[-1] == inside for line in text.splitlines()
+                ):
+                    return int(status.parent.name)
+        raise RuntimeError(f"no process {inside} in {self.name}")
+
     def stop(self) -> None:
         """Pull the plug and remove what was made; harmless where it does not run."""
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.leader or self.process.pid, signal.SIGKILL)
+            for pid in [self.leader] if self.leader else self._processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             try:
                 self.process.wait(15)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait(15)
+            for pid in self._processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process = None
         for group in self.groups:
             remove_group(group)
         self.groups = []
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _processes(self) -> list[int]:
+        """Return every process in the machine's own control groups."""
+        files = [file for group in self.groups for file in group.rglob("cgroup.procs")]
+        return sorted({int(pid) for file in files for pid in file.read_text().split()})
 
     def __enter__(self) -> Machine:
         try:
@@ -195,13 +244,24 @@ def _environment() -> list[str]:
     ]
 
 
-def _first_child(pid: int) -> int:
-    """Return the process that a supervisor started, 0 while there is none."""
+def _init_below(pid: int) -> int:
+    """Return the process that is number 1 of the machine that a supervisor has started, 0 while there is none.
+
+    The supervisor starts a first child that only prepares things; that one is not it.
+    """
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            status = Path(f"/proc/{child}/status").read_text()
+            numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+            if (
+                len(numbers) > 1
+                and numbers[-1] == "1"
+                and Path(f"/proc/{child}/comm").read_text() == "systemd\n"
+            ):
+                return int(child)
+    except (OSError, StopIteration):
         return 0
-    return int(children[0]) if children else 0
+    return 0
 
 
 def own_groups() -> list[Path]:
