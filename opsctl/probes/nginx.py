@@ -196,7 +196,10 @@ class _Look:
                 continue
             readable, reason = None, ""
             if process is not None and process.worker_uid is not None:
-                reason = nginx_process.may_read(path, process.worker_uid, process.worker_groups)
+                wanted = 5 if path.is_dir() else 4
+                reason = nginx_process.may_access(
+                    path, process.worker_uid, process.worker_groups, wanted, "nginx's workers"
+                )
                 readable = not reason
             found.append(StaticPath(path=str(path), exists=True, readable=readable, reason=reason))
         self.values["static"] = found

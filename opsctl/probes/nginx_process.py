@@ -64,7 +64,7 @@ def find(pid_file: Path | None) -> Process | None:
             continue
         workers.append(int(entry))
         starts.append(_boot_time() + fields[1] / _CLOCK_TICKS)
-    uid, groups = _identity(workers[0]) if workers else (None, ())
+    uid, groups = identity(workers[0]) if workers else (None, ())
     return Process(pid, title, tuple(workers), min(starts, default=None), uid, groups)
 
 
@@ -88,7 +88,8 @@ def _boot_time() -> float:
     return time.time() - float(_text(Path("/proc/uptime")).split()[0])
 
 
-def _identity(pid: int) -> tuple[int | None, tuple[int, ...]]:
+def identity(pid: int) -> tuple[int | None, tuple[int, ...]]:
+    """Return a process's effective user id and its groups; None where it cannot be seen."""
     status = _text(Path(f"/proc/{pid}/status"))
     uid = re.search(r"^Uid:\s+\d+\s+(\d+)", status, re.M)
     gid = re.search(r"^Gid:\s+\d+\s+(\d+)", status, re.M)
@@ -113,10 +114,17 @@ def open_files(pid: int) -> list[str] | None:
         return None
 
 
-def may_read(path: Path, uid: int, groups: tuple[int, ...]) -> str:
-    """Return why an account may not read a file or list a folder; empty where it may.
+def may_access(path: Path, uid: int, groups: tuple[int, ...], wanted: int, who: str) -> str:
+    """Return why an account may not use a file or folder; empty where it may.
 
-    Looks at the mode bits of the path and of every folder above it.
+    Looks at the mode bits of the path and of every folder above it, not at access lists.
+
+    Args:
+        path: the file or folder.
+        uid: of the account; root may do anything.
+        groups: of the account.
+        wanted: bits as in a mode: 4 read, 2 write, 1 enter.
+        who: for the words.
     """
     if uid == 0:
         return ""
@@ -124,9 +132,9 @@ def may_read(path: Path, uid: int, groups: tuple[int, ...]) -> str:
         resolved = path.resolve(strict=True)
         for folder in reversed(resolved.parents):
             if not _allowed(folder, uid, groups, 1):
-                return f"{folder} may not be entered by nginx's workers"
-        if not _allowed(resolved, uid, groups, 5 if resolved.is_dir() else 4):
-            return f"{path} may not be read by nginx's workers"
+                return f"{folder} may not be entered by {who} (uid {uid})"
+        if not _allowed(resolved, uid, groups, wanted):
+            return f"{path} may not be {'written' if wanted & 2 else 'read'} by {who} (uid {uid})"
     except OSError as error:
         return f"{path}: {error.strerror}"
     return ""
