@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import sys
@@ -56,14 +57,17 @@ def guarded(run: Callable[[], Any]) -> int:
         click.echo(f"opsctl: {error}", err=True)
         return ExitCode.UNKNOWN
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return ExitCode.OK
     except OSError as error:
         if debug:
             raise
-        click.echo(
-            f"opsctl: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True
-        )
+        words = error.strerror or str(error)
+        if error.filename:
+            click.echo(f"opsctl: {words}: {error.filename}", err=True)
+        else:  # no file is named: it was stdout that could not be written
+            _give_up_stdout()
+            click.echo(f"opsctl: cannot write to stdout: {words}", err=True)
         return ExitCode.UNKNOWN
     except Exception as error:
         if debug:
@@ -73,6 +77,12 @@ def guarded(run: Callable[[], Any]) -> int:
             f"opsctl: a fault in opsctl itself ({words}); run again with --debug and report it", err=True
         )
         return ExitCode.UNKNOWN
+
+
+def _give_up_stdout() -> None:
+    """Let what is still buffered for stdout go nowhere, so that the exit does not fail on it again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop_children() -> None:

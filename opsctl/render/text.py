@@ -39,9 +39,10 @@ def diagnosis_text(
         diagnosis.status,
         f"{diagnosis.stack}, {diagnosis.taken_at:%Y-%m-%d %H:%M:%S} UTC, {diagnosis.duration_seconds:.2f} s",
     )
-    if diagnosis.path:
+    path = _worth_showing(diagnosis)
+    if path:
         page.heading("Path walked")
-        path_tree(page, diagnosis.path)
+        path_tree(page, path)
     _ruled_out(page, diagnosis)
     if diagnosis.also:
         page.heading("Also noticed, not the cause")
@@ -82,6 +83,16 @@ def summary_line(diagnosis: Diagnosis) -> str:
     if diagnosis.status is Status.UNKNOWN:
         return "nothing wrong was seen, but not everything could be looked at"
     return "no cause found"
+
+
+def _worth_showing(diagnosis: Diagnosis) -> list[Step]:
+    """Return the path without the steps that only could not look because their parent is down."""
+    blocked = {f"{item.id}:{item.target}" for item in diagnosis.findings if item.status is Status.BLOCKED}
+    return [
+        step
+        for step in diagnosis.path
+        if not (step.answer == "could not look" and step.because and blocked.issuperset(step.because))
+    ]
 
 
 def path_tree(page: Page, path: Sequence[Step]) -> None:

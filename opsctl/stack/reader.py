@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -93,6 +94,7 @@ def parse(data: bytes, origin: str, directory: Path) -> Stack:
     if document.value is None:
         raise StackError(origin, [StackProblem(1, "the file is empty; `opsctl stack init` writes one")])
     value = check_spec(document, document.value, StackSpec)
+    _check_references(document, value)
     if document.problems:
         raise StackError(origin, document.problems)
     try:
@@ -105,11 +107,44 @@ def parse(data: bytes, origin: str, directory: Path) -> Stack:
     return Stack(spec, origin, directory)
 
 
+_ADDRESSES = (("postgres", "dsn"), ("redis", "url"), ("http", "url"), ("telegram", "api_url"))
+
+
+def _add(document: Document, path: tuple[str | int, ...], message: str) -> None:
+    document.problems.append(StackProblem(document.line(path), f"{'.'.join(map(str, path))}: {message}"))
+
+
+def _check_references(document: Document, value: Any) -> None:
+    """Check addresses and `depends_on` in the long form, whatever else is wrong with the file."""
+    services = value.get("services") if isinstance(value, dict) else None
+    if not isinstance(services, dict):
+        return
+    for name, service in services.items():
+        if not isinstance(service, dict):
+            continue
+        base = ("services", name)
+        parents = service.get("depends_on")
+        for parent in [parents] if isinstance(parents, str) else parents or []:
+            if isinstance(parent, str) and parent not in services:
+                close = difflib.get_close_matches(parent, services, n=1)
+                meant = f"; did you mean {close[0]!r}?" if close else ""
+                _add(document, (*base, "depends_on"), f"no service named {parent!r}{meant}")
+        for key, field in _ADDRESSES:
+            items = service.get(key)
+            items = items if isinstance(items, list) else []
+            for index, item in enumerate(items):
+                address = item.get(field) if isinstance(item, dict) else None
+                problem = address_problem(address, key) if isinstance(address, str) else ""
+                if problem:
+                    place = (*base, key, index, field) if len(items) > 1 else (*base, key, field)
+                    _add(document, place, problem)
+
+
 def _check_meaning(document: Document, spec: StackSpec) -> None:
-    """Check what types cannot say: references, secrets in addresses, known slugs."""
+    """Check what types cannot say: names, what needs what, circles, known slugs."""
 
     def add(path: tuple[str | int, ...], message: str) -> None:
-        document.problems.append(StackProblem(document.line(path), f"{'.'.join(map(str, path))}: {message}"))
+        _add(document, path, message)
 
     if not spec.services:
         add(("services",), "no service; name at least one thing to look at")
@@ -119,26 +154,10 @@ def _check_meaning(document: Document, spec: StackSpec) -> None:
             add(base, "'host' is the machine itself; call the service something else")
         if not name or "/" in name or any(character.isspace() for character in name):
             add(base, "a service name has no blanks and no '/'")
-        for parent in service.depends_on:
-            if parent not in spec.services:
-                close = difflib.get_close_matches(parent, spec.services, n=1)
-                meant = f"; did you mean {close[0]!r}?" if close else ""
-                add((*base, "depends_on"), f"no service named {parent!r}{meant}")
         if service.container and spec.compose is None:
             add((*base, "container"), "needs `compose: {project: …}` at the top of the file")
         if service.data and not service.postgres:
             add((*base, "data"), "needs `postgres:` in the same service")
-        for key, field, items in (
-            ("postgres", "dsn", service.postgres),
-            ("redis", "url", service.redis),
-            ("http", "url", service.http),
-            ("telegram", "api_url", service.telegram),
-        ):
-            for index, item in enumerate(items):
-                place = (*base, key, index, field) if len(items) > 1 else (*base, key, field)
-                problem = address_problem(getattr(item, field), key)
-                if problem:
-                    add(place, problem)
     _check_cycles(spec, add)
     _check_slugs(spec, add)
 

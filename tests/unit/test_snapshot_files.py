@@ -87,7 +87,7 @@ def test_bytes_that_are_no_text_do_not_stop_it() -> None:
 def test_an_edited_snapshot_is_refused_in_one_message(edit: Any, words: str) -> None:
     value = json.loads(to_json(small()))
     edit(value)
-    with pytest.raises(UserError, match="(?s).*") as caught:
+    with pytest.raises(UserError) as caught:
         diagnose(from_json(json.dumps(value).encode(), "s.json"))
     assert words in str(caught.value)
     assert "s.json" in str(caught.value) or "flow" in words

@@ -31,7 +31,8 @@ NAMED = {
     "/privacy/ /terms/ /404.html /assets/ dist/ /product/ /api/lead 127.0.0.1:8000 rostferrum_user "
     "127.0.0.1:5432/rostferrum /var/log/nginx/rostferrum_error.log cache_path DATABASE_URL",
     "iiko-base": "iiko-backend php8.2-fpm nginx.service postgresql.service 127.0.0.1:8000/health "
-    "/api/v1/menu /api/v1/menu/1 /api/v1/users vezuroll.ru api.vezuroll.ru iiko_user iiko_db users menu_items migrations "
+    "/api/v1/menu /api/v1/menu/1 /api/v1/users vezuroll.ru api.vezuroll.ru iiko_user iiko_db "
+    "users menu_items migrations "
     "/var/log/nginx/iiko-base-access.log /var/log/nginx/iiko-base-error.log "
     "/var/log/nginx/iiko-api-access.log /var/log/nginx/iiko-api-error.log "
     "frontend/storage/logs/laravel.log /var/log/postgresql/postgresql- /backups db_*.sql.gz DEBUG alembic",
@@ -112,6 +113,7 @@ def test_every_error_is_listed_at_once_with_its_line() -> None:
         "f.yml:2",
         "f.yml:5",
         "f.yml:6",
+        "f.yml:8",
         "f.yml:9",
         "f.yml:10",
     ]
