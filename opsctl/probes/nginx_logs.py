@@ -111,15 +111,25 @@ def zone_offset(text: str, modified_at: float) -> int | None:
     """
     for line in reversed(text[-20000:].splitlines()):
         match = _ERROR_LINE.match(line[:MAX_LINE])
-        if match:
-            offset = round((_naive(match) - modified_at) / QUARTER_HOUR) * QUARTER_HOUR
+        at = _naive(match) if match else None
+        if at is not None:
+            offset = round((at - modified_at) / QUARTER_HOUR) * QUARTER_HOUR
             return offset if -12 * 3600 <= offset <= 14 * 3600 else None
     return None
 
 
-def _naive(match: re.Match[str]) -> float:
-    year, month, day, hour, minute, second = (int(match.group(number)) for number in range(1, 7))
-    return float(timegm((year, month, day, hour, minute, second, 0, 0, 0)))
+def utc_seconds(year: str, month: int | str, *rest: str) -> float | None:
+    """Return year, month, day, hour, minute and second as unix seconds; None where there is no such day."""
+    day, hour, minute, second = (int(part) for part in rest)
+    try:
+        return float(timegm((int(year), int(month), day, hour, minute, second, 0, 0, 0)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _naive(match: re.Match[str]) -> float | None:
+    year, month, *rest = match.groups()[:6]
+    return utc_seconds(year, month, *rest)
 
 
 def error_lines(text: str, offset: int, now: float) -> list[ErrorLine]:
@@ -127,12 +137,10 @@ def error_lines(text: str, offset: int, now: float) -> list[ErrorLine]:
     found: list[ErrorLine] = []
     for line in reversed(text.splitlines()):
         match = _ERROR_LINE.match(line[:MAX_LINE])
-        if match is None:
+        at = _naive(match) if match else None
+        if match is None or at is None:
             continue
-        try:
-            at = _naive(match) - offset
-        except (ValueError, OverflowError):
-            continue
+        at -= offset
         if at < now - WINDOW_SECONDS:
             break
         words = match.group(8)
@@ -154,12 +162,12 @@ def access_line(line: str) -> AccessLine | None:
     if match is None:
         return None
     client, day, month, year, hour, minute, second, sign, hours, minutes, path, status, agent = match.groups()
-    if month not in _MONTHS:
+    at = utc_seconds(year, _MONTHS.get(month, 0), day, hour, minute, second)
+    if at is None:
         return None
-    at = timegm((int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second), 0, 0, 0))
     shift = int(hours) * 3600 + int(minutes) * 60
     return AccessLine(
-        float(at - shift if sign == "+" else at + shift),
+        at - shift if sign == "+" else at + shift,
         client[:80],
         path[:200],
         int(status),

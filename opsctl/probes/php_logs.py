@@ -6,10 +6,10 @@ import base64
 import binascii
 import json
 import re
-from calendar import timegm
 from typing import Any
 
 from opsctl.facts.php import LoggedErrors
+from opsctl.probes.nginx_logs import utc_seconds
 
 WINDOW_SECONDS = 120.0
 """Older errors are not current."""
@@ -64,16 +64,14 @@ def key_verdict(key: str) -> bool:
         return False
 
 
-def _seconds(parts: tuple[str, ...]) -> float:
-    year, month, day, hour, minute, second = (int(part) for part in parts)
-    return float(timegm((year, month, day, hour, minute, second, 0, 0, 0)))
+def _seconds(match: re.Match[str]) -> float | None:
+    year, month, *rest = match.groups()[:6]
+    return utc_seconds(year, month, *rest)
 
 
 def _fpm_seconds(match: re.Match[str]) -> float | None:
-    day, month, year, hour, minute, second = match.groups()[:6]
-    if month not in _MONTHS:
-        return None
-    return _seconds((year, str(_MONTHS.index(month) + 1), day, hour, minute, second))
+    day, month, year, *rest = match.groups()[:6]
+    return utc_seconds(year, _MONTHS.index(month) + 1, day, *rest) if month in _MONTHS else None
 
 
 def _offset(last: float | None, modified_at: float) -> float:
@@ -87,21 +85,20 @@ def _offset(last: float | None, modified_at: float) -> float:
 def laravel_errors(text: str, name: str, modified_at: float, now: float) -> LoggedErrors:
     """Return the errors of the last two minutes of a laravel.log."""
     lines = text.splitlines()
-    last = next(
-        (
-            _seconds(match.groups()[:6])
-            for line in reversed(lines)
-            if (match := _LARAVEL_ANY.match(line[:100]))
-        ),
-        None,
-    )
+    last = None
+    for line in reversed(lines):
+        match = _LARAVEL_ANY.match(line[:100])
+        last = _seconds(match) if match else None
+        if last is not None:
+            break
     offset = _offset(last, modified_at)
     found: list[tuple[float, str]] = []
     for line in reversed(lines):
         match = _LARAVEL.match(line[:MAX_LINE])
-        if match is None:
+        at = _seconds(match) if match else None
+        if match is None or at is None:
             continue
-        at = _seconds(match.groups()[:6]) - offset
+        at -= offset
         if at < now - WINDOW_SECONDS:
             break
         found.append((at, match.group(8)))

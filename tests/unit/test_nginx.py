@@ -1,0 +1,203 @@
+"""nginx: configuration, logs and status page read as values."""
+
+from __future__ import annotations
+
+from calendar import timegm
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsctl.probes import nginx_config, nginx_logs, nginx_process
+
+DATA = Path(__file__).parent / "data" / "nginx"
+ERROR_LOG = (DATA / "error.log").read_text()
+ACCESS_LOG = (DATA / "access.log").read_text()
+NOW = float(timegm((2026, 11, 21, 4, 11, 30, 0, 0, 0)))
+
+
+def configuration() -> list[nginx_config.Directive]:
+    return list(nginx_config.parse((DATA / "nginx.conf").read_text(), "nginx.conf"))
+
+
+def test_directives_know_their_blocks() -> None:
+    directives = configuration()
+    names = [item.name for item in directives]
+    assert names[:5] == ["user", "worker_processes", "pid", "events", "worker_connections"]
+    passed = next(item for item in directives if item.arguments == ("http://127.0.0.1:9000/v1/",))
+    assert passed.blocks == (("http",), ("server",), ("location", "/api/"))
+    assert nginx_config.first_value(directives, "pid") == "/run/nginx.pid"
+
+
+def test_servers_are_what_requests_are_passed_to() -> None:
+    found = {(item.address, item.group) for item in nginx_config.servers(configuration())}
+    assert found == {
+        ("10.0.0.1:8000", "app"),
+        ("/run/app.sock", "app"),
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        ("/run/php/fpm.sock", "/run/php/fpm.sock"),
+        ("/run/other.sock", "/run/other.sock"),
+        ("[::1]:443", "[::1]:443"),
+    }
+
+
+def test_logs_limit_and_proxy_protocol() -> None:
+    directives = configuration()
+    assert nginx_config.log_paths(directives, "access_log") == ["/var/log/nginx/access.log"]
+    assert nginx_config.log_paths(directives, "error_log") == ["/var/log/nginx/error.log"]
+    assert nginx_config.connection_limit(directives, 4) == 4 * 768
+    assert nginx_config.connection_limit([], 4) == 512
+    assert nginx_config.speaks_proxy_protocol(directives)
+
+
+def test_includes_are_read_once_and_circles_end() -> None:
+    files = {
+        "/etc/nginx/nginx.conf": "include a.conf; http { include a.conf; }",
+        "/etc/nginx/a.conf": "x 1; include nginx.conf;",
+    }
+    directives, read, unread = nginx_config.read_all(
+        "/etc/nginx/nginx.conf", "/etc/nginx", files.get, lambda pattern: [pattern]
+    )
+    assert read == ["/etc/nginx/nginx.conf", "/etc/nginx/a.conf"]
+    assert unread == []
+    assert [item.name for item in directives].count("x") == 1
+
+
+def test_the_error_log_is_classed_and_only_the_last_minute_counts() -> None:
+    lines = nginx_logs.error_lines(ERROR_LOG, 0, NOW)
+    assert [(item.name, item.path, item.upstream) for item in lines] == [
+        ("limited", "/health", ""),
+        ("upstream-refused", "/api/items", "127.0.0.1:8000"),
+        ("upstream-timeout", "/api/slow", "[::1]:8001"),
+        ("upstream-refused", "/admin", "/run/php/fpm.sock"),
+        ("connections", "", ""),
+        ("cache-full", "/p", "127.0.0.1:8000"),
+        ("upstream-refused", "/api/lead", "backend"),
+    ]
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 3, 5.75])
+def test_the_clock_of_the_error_log_is_told_from_its_last_change(hours: float) -> None:
+    written = timegm((2026, 11, 21, 4, 11, 29, 0, 0, 0)) - hours * 3600
+    assert nginx_logs.zone_offset(ERROR_LOG, written + 2) == hours * 3600
+    assert nginx_logs.zone_offset("", 0) is None
+
+
+def test_the_access_log_counts_visitors_and_not_us() -> None:
+    counted = nginx_logs.traffic(ACCESS_LOG, NOW, "opsctl")
+    assert (counted.requests, counted.errors, counted.limited, counted.clients) == (5, 2, 1, 4)
+    assert counted.newest_errors == 2
+    assert counted.unparsed == 0
+    assert len(counted.lines) == 7, "our own requests still prove that something works"
+
+
+def test_a_later_success_ends_an_error() -> None:
+    counted = nginx_logs.traffic(ACCESS_LOG, NOW, "opsctl")
+    lines = [item for item in nginx_logs.error_lines(ERROR_LOG, 0, NOW) if item.path.startswith("/api")]
+    grouped = {item.name: item for item in nginx_logs.grouped(lines[:2], counted.lines)}
+    assert grouped["upstream-refused"].followed_by_success is True
+    assert grouped["upstream-timeout"].followed_by_success is False
+    assert nginx_logs.grouped(lines[:1], None)[0].followed_by_success is None
+
+
+def test_the_status_page() -> None:
+    page = "Active connections: 3 \nserver accepts handled requests\n 5 5 4 \n"
+    page += "Reading: 0 Writing: 1 Waiting: 2 \n"
+    values = nginx_logs.status_page(page)
+    assert (values["connections_active"], values["requests"], values["connections_waiting"]) == (3, 4, 2)
+    assert nginx_logs.status_page("<html>404</html>") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        (
+            "nginx: the configuration file /x syntax is ok\nnginx: configuration file /x test is successful",
+            True,
+        ),
+        (
+            'nginx: [alert] could not open error log file: open() "/l" failed (13: Permission denied)\n'
+            "nginx: the configuration file /x syntax is ok\n"
+            'nginx: [emerg] open() "/run/nginx.pid" failed (13: Permission denied)',
+            True,
+        ),
+        (
+            "nginx: the configuration file /x syntax is ok\n"
+            'nginx: [emerg] open() "/no/a.log" failed (2: No such file or directory)',
+            False,
+        ),
+        ('nginx: [emerg] unknown directive "lisen" in /x:3', False),
+        ('nginx: [emerg] cannot load certificate key "/k": (13: Permission denied)', None),
+        ("", None),
+    ],
+)
+def test_the_verdict_of_nginx_without_the_right_to_write(text: str, valid: bool | None) -> None:
+    assert nginx_logs.config_verdict(text)[0] is valid
+
+
+def test_process_texts() -> None:
+    stat = "12 (nginx: a) b) S 7 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 2"
+    assert nginx_process.stat_fields(stat) == (7, 4711)
+    assert nginx_process.stat_fields("") is None
+    assert nginx_process.prefix_of("nginx: master process nginx -p /srv/x -c /srv/x/n.conf") == "/srv/x"
+
+
+def test_rights_are_read_from_mode_bits(tmp_path: Path) -> None:
+    file = tmp_path / "page"
+    file.write_text("x")
+    file.chmod(0o640)
+    stranger = 54321
+    assert nginx_process.may_access(file, 0, (), 4, "root") == ""
+    assert "may not be" in nginx_process.may_access(file, stranger, (), 4, "a stranger")
+    assert nginx_process.may_access(tmp_path / "nothing", stranger, (), 4, "a stranger")
+
+
+@given(st.text(max_size=400))
+def test_parsers_never_raise(text: str) -> None:
+    directives = list(nginx_config.parse(text))
+    nginx_config.servers(directives)
+    nginx_config.connection_limit(directives, 2)
+    nginx_config.log_paths(directives, "access_log")
+    nginx_logs.config_verdict(text)
+    nginx_logs.status_page(text)
+    nginx_logs.traffic(text, NOW, "opsctl")
+    nginx_logs.zone_offset(text, NOW)
+    nginx_process.stat_fields(text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "server",
+                "upstream",
+                "a",
+                "proxy_pass",
+                "http://a/",
+                "$x",
+                "{",
+                "}",
+                ";",
+                '"',
+                "'",
+                "\\",
+                "#",
+                "\n",
+                " ",
+            ]
+        ),
+        max_size=60,
+    )
+)
+def test_configuration_of_any_shape_is_read(words: list[str]) -> None:
+    nginx_config.servers(list(nginx_config.parse(" ".join(words))))
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 9999), st.text(max_size=80))
+def test_log_lines_of_any_shape_are_read(day: int, hour: int, year: int, words: str) -> None:
+    stamp = f"{year:04}/{day:02}/{day:02} {hour:02}:{hour:02}:{hour:02}"
+    for item in nginx_logs.error_lines(f"{stamp} [error] 1#1: *1 {words} limiting requests", 0, -1e12):
+        assert len(item.text) <= 300
+    line = f'1.1.1.1 - - [{day:02}/Nov/{year:04}:{hour:02}:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "{words}"'
+    nginx_logs.traffic(line, NOW, "opsctl")
