@@ -115,10 +115,15 @@ class PhpSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class TelegramSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Telegram bot."""
 
-    token_env: str = ""
+    token_env: Annotated[
+        str, Meta(description="variable that holds the token; TELEGRAM_BOT_TOKEN or BOT_TOKEN by default")
+    ] = ""
     token_file: str = ""
     api_url: str = "https://api.telegram.org"
-    mode: Literal["polling", "webhook"] = "polling"
+    mode: Annotated[
+        Literal["polling", "webhook", "sending"],
+        Meta(description="how updates reach it; sending: it fetches none"),
+    ] = "polling"
 
 
 class LogSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -89,7 +89,8 @@ def _of_service(stack: Stack, name: str, service: ServiceSpec) -> Iterator[Assig
         paths = (str(stack.path(php.root)),) if php.root else ()
         yield Assignment(target("php", several(len(service.php), php.fpm), php.fpm, paths), service, php)
     for telegram in service.telegram:
-        yield Assignment(target("telegram", "", telegram.api_url), service, telegram)
+        which = several(len(service.telegram), telegram.token_env or telegram.token_file)
+        yield Assignment(target("telegram", which, telegram.api_url), service, telegram)
     for log in service.logs:
         paths = (str(stack.path(log.path)),) if log.path else ()
         which = several(len(service.logs), log.path)
