@@ -148,8 +148,17 @@ def _own_lag(facts: PostgresFacts, context: CheckContext) -> Finding:
                 *commands,
             ],
         )
+    if lag is None and facts.replay_paused and facts.replay_lag_bytes:
+        return context.warning(
+            f"replay is paused on this replica, {bytes_text(facts.replay_lag_bytes)} are waiting",
+            value=facts.replay_lag_bytes,
+            unit="bytes",
+            source="select pg_is_wal_replay_paused()",
+            fix="Somebody paused replay; call pg_wal_replay_resume() on the replica when that is over.",
+            commands=commands,
+        )
     if lag is None:
-        return context.ok("nothing has been replayed yet, nothing is waiting")
+        return context.ok(f"{bytes_text(facts.replay_lag_bytes or 0)} are waiting to be replayed")
     paused = "; replay is paused" if facts.replay_paused else ""
     fix = (
         "See whether the replica's disk or one long query there holds replay back "

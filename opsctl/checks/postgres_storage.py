@@ -93,32 +93,45 @@ def checkpoints_forced(facts: PostgresFacts, context: CheckContext) -> Iterator[
     written = context.need(facts.wal_since_checkpoint, "the log written since the last checkpoint")
     room = context.need(facts.settings.max_wal_size, "max_wal_size")
     timeout = context.need(facts.settings.checkpoint_timeout, "checkpoint_timeout")
-    rate = written / max(age, 1.0)
-    expected = min(room / rate if rate > 0 else timeout, timeout)
+    rate, forced = _pace(facts, written, age)
+    expected = min(room / rate if rate > 0 else timeout, timeout, forced or timeout)
     summary = (
-        f"{bytes_text(rate)} of WAL a second since the last checkpoint {seconds_text(age)} ago; "
+        f"{bytes_text(rate)} of WAL a second, the last checkpoint {seconds_text(age)} ago; "
         f"max_wal_size {bytes_text(room)}"
     )
-    if age > timeout or not facts.checkpoints_requested or written < facts_minimum(facts):
+    if age > timeout or not facts.checkpoints_requested or (forced is None and written < _enough(facts)):
         yield context.ok(summary)
         return
     yield context.judge(
         expected,
         f"{summary}: a checkpoint is forced about every {seconds_text(expected)}",
         source="select checkpoint_time, redo_lsn from pg_control_checkpoint()",
-        fix="Raise max_wal_size to what is written in checkpoint_timeout (a reload is enough), and find "
-            "the job that "
-        "writes so much.",
+        fix="Raise max_wal_size to what is written in checkpoint_timeout (a reload is enough), and find the "
+        "job that writes so much.",
         commands=[
-            psql(facts, "select checkpoint_time, redo_lsn, pg_current_wal_lsn() from "
-                        "pg_control_checkpoint()"),
-            psql(facts, "select name, setting, unit from pg_settings where name in "
-                 "('max_wal_size', 'checkpoint_timeout', 'checkpoint_warning')"),
+            psql(facts, "select checkpoint_time, redo_lsn from pg_control_checkpoint()"),
+            psql(
+                facts,
+                "select name, setting, unit from pg_settings where name in "
+                "('max_wal_size', 'checkpoint_timeout', 'checkpoint_warning')",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
-def facts_minimum(facts: PostgresFacts) -> float:
+def _pace(facts: PostgresFacts, written: int, age: float) -> tuple[float, float | None]:
+    """Return WAL bytes a second, and the seconds between forced checkpoints where several were seen."""
+    window = facts.window
+    if window is None or window.wal_bytes is None or not window.seconds:
+        return written / max(age, 1.0), None
+    several = window.checkpoints_requested is not None and window.checkpoints_requested >= 2
+    forced = (
+        window.seconds / window.checkpoints_requested if several and window.checkpoints_requested else None
+    )
+    return window.wal_bytes / window.seconds, forced
+
+
+def _enough(facts: PostgresFacts) -> float:
     """Return how much WAL since a checkpoint is enough to speak of a rate: two files."""
     return 2.0 * (facts.settings.wal_segment_size or 16 * 1024**2)
 

@@ -347,6 +347,13 @@ class Window(Record, frozen=True, kw_only=True):
     blocks_hit: Annotated[
         int | None, gauge("opsctl_postgres_window_blocks_hit", "Blocks hit in the sampling window")
     ] = None
+    checkpoints_requested: Annotated[
+        int | None, gauge("opsctl_postgres_window_checkpoints", "Checkpoints forced in the sampling window")
+    ] = None
+    wal_bytes: Annotated[
+        int | None,
+        gauge("opsctl_postgres_window_wal_bytes", "WAL written in the sampling window", unit="bytes"),
+    ] = None
 
 
 class Settings(Record, frozen=True, kw_only=True):
@@ -508,6 +515,10 @@ class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
         float | None,
         gauge("pg_replication_lag_seconds", "Age of what a replica replayed last", unit="seconds"),
     ] = None
+    replay_lag_bytes: Annotated[
+        int | None,
+        gauge("opsctl_postgres_replay_lag_bytes", "WAL received and not yet replayed", unit="bytes"),
+    ] = None
     replay_paused: Annotated[
         bool | None, gauge("opsctl_postgres_replay_paused", "1 while replay is paused by hand")
     ] = None
@@ -579,6 +590,9 @@ class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
             "Seconds since the last finished checkpoint began",
             unit="seconds",
         ),
+    ] = None
+    wal_position: Annotated[
+        int | None, counter("opsctl_postgres_wal_position_bytes_total", "WAL written ever", unit="bytes")
     ] = None
     wal_since_checkpoint: Annotated[
         int | None,

@@ -134,6 +134,7 @@ def _kills(context: ProbeContext, count: int | None, problems: list[FactProblem]
         return {}
     units = {service.unit for service in context.stack.spec.services.values() if service.unit}
     ours, elsewhere = of_the_stack(kills, units)
+    ours = [kill for kill in ours if not (kill.limit and _is_back(kill))]
     return {"oom_kills": ours[-MAX_KILLS:], "oom_kills_elsewhere": elsewhere}
 
 
@@ -164,13 +165,19 @@ def of_the_stack(kills: list[KernelKill], units: set[str]) -> tuple[list[OomKill
     return ours, elsewhere
 
 
+def _is_back(kill: OomKill) -> bool:
+    """True where the victim's unit has been started anew since; the unit's own kind judges it then."""
+    since = host_kernel.living_since(kill.unit)
+    return since is not None and since + 1 >= kill.at
+
+
 def unit_of(cgroup: str, units: set[str]) -> str:
-    """Return which of the units a control group belongs to: `postgresql` is `postgresql.service`. Pure."""
+    """Return which of the units a control group belongs to, with its type; empty for none. Pure."""
     parts = set(cgroup.split("/"))
     for unit in sorted(units):
         name = unit if re.search(r"\.[a-z]+$", unit) else f"{unit}.service"
         if name in parts:
-            return unit
+            return name
     return ""
 
 

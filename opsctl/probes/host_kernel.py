@@ -15,6 +15,8 @@ from opsctl.probes import host_parsing as parsing
 from opsctl.probes.base import ProbeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opsctl.probes.host_parsing import KernelKill
 
 WINDOW_SECONDS = 600.0
@@ -128,14 +130,33 @@ def clock() -> dict[str, float | bool]:
 
 def clock_daemon() -> str:
     """Return the name of the running program that keeps the clock right, or an empty string."""
+    for _, name in _of_every_process("comm"):
+        if name.strip() in CLOCK_DAEMONS:
+            return "systemd-timesyncd" if name.strip() == "systemd-timesyn" else name.strip()
+    return ""
+
+
+def living_since(unit: str) -> float | None:
+    """Return the unix time at which the oldest living process of a unit started; None without one."""
+    oldest: float | None = None
+    now, uptime = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    for folder, groups in _of_every_process("cgroup"):
+        if not any(unit in line.split("/") for line in groups.splitlines()):
+            continue
+        try:
+            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            started = now - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError, IndexError):
+            continue
+        oldest = started if oldest is None else min(oldest, started)
+    return oldest
+
+
+def _of_every_process(name: str) -> Iterator[tuple[Path, str]]:
+    """Yield each process's folder in /proc with the text of one of its files."""
     with contextlib.suppress(OSError), os.scandir("/proc") as entries:
         for entry in entries:
-            if not entry.name.isdigit():
-                continue
-            try:
-                name = (Path(entry.path) / "comm").read_text("utf-8", "replace").strip()
-            except OSError:
-                continue
-            if name in CLOCK_DAEMONS:
-                return "systemd-timesyncd" if name == "systemd-timesyn" else name
-    return ""
+            if entry.name.isdigit():
+                folder = Path(entry.path)
+                with contextlib.suppress(OSError):
+                    yield folder, (folder / name).read_text("utf-8", "replace")

@@ -57,6 +57,7 @@ def probe(context: ProbeContext) -> PostgresFacts:
             return PostgresFacts(up=False, connection=unreachable.connection, **base)
         reserved = _reserved(context, values)
         if reserved is None:
+            base |= _seen_by_postgres(context, values)
             return PostgresFacts(up=False, connection=unreachable.connection, **base)
         asker, base["reserved_path"] = reserved
         connection = unreachable.connection
@@ -93,6 +94,24 @@ def _reserved(context: ProbeContext, values: dict[str, Any]) -> tuple[Asker, str
         except Unreachable:
             continue
     return None
+
+
+def _seen_by_postgres(context: ProbeContext, values: dict[str, Any]) -> dict[str, Any]:
+    """Say who holds the slots, as the server's own account sees it; nothing where that may not be asked."""
+    from opsctl.probes.postgres_sockets import ask_as_postgres, local_sockets
+
+    port, database = str(values.get("port") or "5432"), str(values.get("dbname") or "postgres")
+    for folder in local_sockets(str(values.get("host") or ""), port):
+        query = f"select s.settings, a.* from ({queries.ACTIVITY}) a, ({queries.SLOTS}) s"
+        rows = ask_as_postgres(folder, port, database, query, min(1.0, context.left * 0.8))
+        if rows:
+            return {
+                "reserved_path": folder,
+                "connections_used": sum(parsing.is_client(row) for row in rows),
+                "holders": parsing.holders(rows),
+                "settings": parsing.settings_values(rows[0].get("settings")),
+            }
+    return {}
 
 
 def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, Any]:
@@ -203,6 +222,7 @@ def _replication(asker: Asker, values: dict[str, Any], version: int) -> None:
     values["replay_paused"] = standby.get("paused")
     values["receiving"] = standby.get("receiving")
     values["replication_lag_seconds"] = standby.get("lag")
+    values["replay_lag_bytes"] = standby.get("lag_bytes")
 
 
 def _write_ahead_log(asker: Asker, values: dict[str, Any], settings: Any, version: int) -> None:
@@ -262,18 +282,21 @@ select to_regclass(%s) is not null as there,
 
 
 def _window(asker: Asker, values: dict[str, Any], seconds: float) -> Window | None:
-    rows = asker.ask("second sample", queries.WINDOW)
+    rows = asker.ask("second sample", queries.window(values["version_number"]))
     if not rows:
         return None
+    row = rows[0]
 
-    def change(field: str) -> int:
-        before = sum(getattr(database, field) or 0 for database in values["databases"])
-        return max(int(rows[0][field] or 0) - before, 0)
+    def change(field: str, before: int | None) -> int | None:
+        return None if before is None or row[field] is None else max(int(row[field]) - before, 0)
 
+    def total(field: str) -> int:
+        return sum(getattr(database, field) or 0 for database in values["databases"])
+
+    counters = ("deadlocks", "temp_bytes", "blocks_read", "blocks_hit")
     return Window(
         seconds=seconds,
-        deadlocks=change("deadlocks"),
-        temp_bytes=change("temp_bytes"),
-        blocks_read=change("blocks_read"),
-        blocks_hit=change("blocks_hit"),
+        **{field: change(field, total(field)) for field in counters},
+        checkpoints_requested=change("checkpoints_requested", values.get("checkpoints_requested")),
+        wal_bytes=change("wal_position", values.get("wal_position")),
     )

@@ -27,6 +27,9 @@ MAX_SESSIONS = 40
 MAX_STATEMENTS = 20
 OLD_SECONDS = 1.0
 """Sessions whose query or transaction is younger are not worth a record."""
+RECENT_SECONDS = 15.0
+RECENT_BYTES = 64 * 1024
+"""A checkpoint this young, with this much written since, may be one of many."""
 STATEMENT_SECONDS = 0.3
 """A statement that has run this long is reason enough to take a second sample."""
 
@@ -305,6 +308,12 @@ def reasons_for_second_sample(values: Mapping[str, Any], rows: Iterable[Row]) ->
     read, hit = total("blocks_read"), total("blocks_hit")
     if active and read > 10000 and (read > 0.1 * (read + hit) or "DataFileRead" in events):
         reasons.add("cache-miss")
+    if (
+        (values.get("checkpoints_requested") or 0) >= 2
+        and (values.get("last_checkpoint_age") or RECENT_SECONDS) < RECENT_SECONDS
+        and (values.get("wal_since_checkpoint") or 0) >= RECENT_BYTES
+    ):
+        reasons.add("checkpoints")
     if lasting and values.get("statements_seen"):
         reasons.add("statements")
     return reasons

@@ -56,6 +56,12 @@ select current_setting('server_version') as version,
          where name in ({", ".join(f"'{name}'" for name in SETTINGS)})) as settings
 """
 
+SLOTS = """
+select json_object_agg(name, json_build_array(setting, unit, reset_val, source)) as settings
+  from pg_catalog.pg_settings
+ where name in ('max_connections', 'superuser_reserved_connections', 'reserved_connections')
+"""
+
 ACTIVITY = """
 select pid, datname, usename, application_name as application, backend_type,
        case when client_addr is not null then host(client_addr)
@@ -190,6 +196,8 @@ select (select json_agg(json_build_object(
           from pg_catalog.pg_replication_slots s, here) as slots,
        case when pg_is_in_recovery() then json_build_object(
          'paused', pg_is_wal_replay_paused(),
+         'lag_bytes', greatest(pg_wal_lsn_diff(
+            pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0)::bigint,
          'receiving', exists (select from pg_catalog.pg_stat_wal_receiver where pid is not null),
          'lag', case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
                      else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::float8 end
@@ -222,13 +230,18 @@ CONTROL = """
 select extract(epoch from clock_timestamp() - checkpoint_time)::float8 as last_checkpoint_age,
        case when not pg_is_in_recovery()
             then greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), redo_lsn), 0)::bigint
-       end as wal_since_checkpoint
+       end as wal_since_checkpoint,
+       case when not pg_is_in_recovery()
+            then pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint end as wal_position
   from pg_catalog.pg_control_checkpoint()
 """
 
-WINDOW = """
+_WINDOW = """
 select sum(deadlocks)::bigint as deadlocks, sum(temp_bytes)::bigint as temp_bytes,
-       sum(blks_read)::bigint as blocks_read, sum(blks_hit)::bigint as blocks_hit
+       sum(blks_read)::bigint as blocks_read, sum(blks_hit)::bigint as blocks_hit,
+       ({checkpoints}) as checkpoints_requested,
+       case when not pg_is_in_recovery()
+            then pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint end as wal_position
   from pg_catalog.pg_stat_database
 """
 
@@ -282,6 +295,16 @@ def replication(version: int) -> str:
 def background(version: int) -> str:
     """Return the question for checkpoints and the background writer."""
     return "select " + (_BACKGROUND_17 if version >= 170000 else _BACKGROUND_16)
+
+
+def window(version: int) -> str:
+    """Return the question for the counters that are sampled twice."""
+    checkpoints = (
+        "select num_requested from pg_catalog.pg_stat_checkpointer"
+        if version >= 170000
+        else "select checkpoints_req from pg_catalog.pg_stat_bgwriter"
+    )
+    return _WINDOW.replace("{checkpoints}", checkpoints)
 
 
 def statements(version: int, schema: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 LOG_LINES = 20
 LATELY = "-10min"
+LATELY_SECONDS = 600.0
+UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
 JOURNAL_HINT = "run as root, or join group systemd-journal or adm"
 
 
@@ -32,7 +37,7 @@ def probe(context: ProbeContext) -> SystemdFacts:
         raise ProbeError(
             "missing", f"systemd says nothing of {asked!r}", "is that a unit name? systemctl list-units"
         )
-    units = [parsing.unit_from(values)]
+    units = [_with_new_drop_ins(parsing.unit_from(values), values)]
     inner = parsing.members(values)
     if inner:
         shown = _show(inner, context.left)
@@ -87,12 +92,16 @@ def _with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem]
     """Add what the journal and the kernel's log know, where something is or may have been wrong."""
     if unit.load_state in ("not-found", "masked") or not (suspicious(unit) or unit.condition_failed):
         return unit
-    restarts, kills = _events(unit, context, problems)
-    kills += [kill.at for kill in _kernel_kills(context) if unit.name in kill.cgroup.split("/")]
+    history = _history(unit, context, problems)
+    since = history.started_by_hand if history and history.started_by_hand else 0.0
+    kills = list(history.oom_kills) if history else []
+    kills += [
+        kill.at for kill in _kernel_kills(context) if unit.name in kill.cgroup.split("/") and kill.at > since
+    ]
     log = [] if unit.running else _log(unit, context, problems)
     return msgspec.structs.replace(
         unit,
-        restarts_lately=restarts,
+        restarts_lately=history.restarts if history else None,
         oom_kills_lately=len({round(at) for at in kills}),
         last_oom_kill=max(kills, default=None),
         log=log,
@@ -100,8 +109,9 @@ def _with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem]
 
 
 def suspicious(unit: Unit) -> bool:
-    """True where the journal is worth reading: it does not run, or it has restarted by itself. Pure."""
-    return not unit.running or bool(unit.restarts) or near_limit(unit)
+    """True where the journal is worth reading: it does not run, or it has restarted by itself lately."""
+    lately = unit.started_at is None or time.time() - unit.started_at < LATELY_SECONDS
+    return not unit.running or (bool(unit.restarts) and lately) or near_limit(unit)
 
 
 def near_limit(unit: Unit) -> bool:
@@ -109,16 +119,17 @@ def near_limit(unit: Unit) -> bool:
     return bool(unit.memory_max and unit.memory_current and unit.memory_current > unit.memory_max / 2)
 
 
-def _events(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> tuple[int | None, list[float]]:
-    fields = [f"MESSAGE_ID={parsing.RESTART_SCHEDULED}", f"MESSAGE_ID={parsing.OUT_OF_MEMORY}"]
+def _history(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> parsing.History | None:
+    kinds = (parsing.RESTART_SCHEDULED, parsing.OUT_OF_MEMORY, parsing.STARTED)
+    fields = [f"MESSAGE_ID={kind}" for kind in kinds]
     shown = ["--output-fields=MESSAGE_ID", "-o", "json", "-n", "1000", "--since", LATELY]
     result = system.run(
         ["journalctl", "-q", "--no-pager", *shown, *fields, f"UNIT={unit.name}"], timeout=context.left * 0.5
     )
     if not result.ok:
         _journal_problem(result, problems)
-        return None, []
-    return parsing.journal_events(result.stdout)
+        return None
+    return parsing.history(result.stdout)
 
 
 def _log(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> list[str]:
@@ -130,6 +141,19 @@ def _log(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> list
         _journal_problem(result, problems)
         return []
     return parsing.log_lines(result.stdout, LOG_LINES)
+
+
+def _with_new_drop_ins(unit: Unit, values: dict[str, str]) -> Unit:
+    """Notice a drop-in in a folder that is new: systemd itself looks only into those that it knew."""
+    if unit.needs_reload or unit.load_state != "loaded":
+        return unit
+    known = {Path(path).name for path in values.get("DropInPaths", "").split()}
+    found: set[str] = set()
+    for folder in UNIT_FOLDERS:
+        with contextlib.suppress(OSError):  # a link to /dev/null switches a drop-in off: no file
+            files = (Path(folder) / f"{unit.name}.d").glob("*.conf")
+            found |= {path.name for path in files if path.is_file()}
+    return msgspec.structs.replace(unit, needs_reload=True) if found - known else unit
 
 
 def _journal_problem(result: system.Result, problems: list[FactProblem]) -> None:

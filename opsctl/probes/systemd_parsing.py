@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ PROPERTIES = (
     "ConditionResult",
     "ConditionTimestamp",
     "FragmentPath",
+    "DropInPaths",
     "EnvironmentFiles",
     "TriggeredBy",
     "WantedBy",
@@ -45,6 +47,8 @@ RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
 """MESSAGE_ID with which systemd logs an automatic restart."""
 OUT_OF_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
 """MESSAGE_ID with which systemd logs that the kernel killed a process of a unit."""
+STARTED = "39f53479d3a045ac8e11786248231fbf"
+"""MESSAGE_ID with which systemd logs that a unit has started."""
 MAX_UNITS = 500
 MAX_LINE = 300
 KILLED_CODES = ("2", "3")
@@ -170,19 +174,34 @@ def _load_error(text: str) -> str:
     return found.group(1)[:MAX_LINE] if found else ""
 
 
-def journal_events(text: str) -> tuple[int, list[float]]:
-    """Return (automatic restarts, times of kills for want of memory) from `journalctl -o json` lines."""
-    restarts = 0
-    kills: list[float] = []
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened to a unit since it was last started by hand, as far as the journal was read."""
+
+    restarts: int = 0
+    oom_kills: tuple[float, ...] = ()
+    started_by_hand: float | None = None
+
+
+def history(text: str) -> History:
+    """Read `journalctl -o json` lines of systemd about one unit, oldest first.
+
+    A start that no scheduled restart came before was made by hand (or by a job): what was before
+    it is over. systemd's own counter is no help, it may outlive a restart by hand.
+    """
+    found, automatic = History(), False
     for line in text.splitlines()[:2000]:
         entry = _entry(line)
-        if entry.get("MESSAGE_ID") == RESTART_SCHEDULED:
-            restarts += 1
-        elif entry.get("MESSAGE_ID") == OUT_OF_MEMORY:
-            at = number(str(entry.get("__REALTIME_TIMESTAMP", "")))
-            if at is not None:
-                kills.append(at / 1e6)
-    return restarts, kills
+        microseconds = number(str(entry.get("__REALTIME_TIMESTAMP", "")))
+        at = microseconds / 1e6 if microseconds is not None else None
+        kind = entry.get("MESSAGE_ID")
+        if kind == RESTART_SCHEDULED:
+            found, automatic = replace(found, restarts=found.restarts + 1), True
+        elif kind == OUT_OF_MEMORY and at is not None:
+            found = replace(found, oom_kills=(*found.oom_kills, at))
+        elif kind == STARTED:
+            found, automatic = found if automatic else History(started_by_hand=at), False
+    return found
 
 
 def _entry(line: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from opsctl.model import Status
 from tests.live.postgres_faults import QUICK, asking, examine, expect, expect_healthy, working
 from tests.live.web import failing, first, found, look
-from tests.servers.base import free_port
+from tests.servers.base import free_port, wait_until
 from tests.servers.postgres import PostgresServer, available
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(not available(), reason="no PostgreSQL to start here")]
@@ -182,6 +182,31 @@ def test_every_slot_is_taken_even_the_reserved_ones() -> None:
         assert "too many clients" in found(diagnosis, "postgres/connections").summary
         assert found(diagnosis, "postgres/down").status is Status.OK
         assert found(diagnosis, "postgres/blocked-queries").status is Status.BLOCKED
+        for connection in held:
+            connection.close()
+        expect_healthy(lambda: examine(server))
+
+
+def test_the_servers_own_account_sees_who_holds_the_slots() -> None:
+    with running(settings={"max_connections": "20"}) as server:
+        if server.user != "postgres":
+            pytest.skip("needs the account postgres")
+        held = take_slots(server)
+        rules = (server.data / "pg_hba.conf").read_text()
+        (server.data / "pg_hba.conf").write_text(
+            rules.replace("local all all trust", "local all postgres peer")
+        )
+        server.reload()
+        diagnosis = expect("postgres/connections", lambda: examine(server))
+        wait_until(
+            lambda: bool(found(examine(server), "postgres/blocked-queries").status is Status.BLOCKED), "peer"
+        )
+        cause = found(examine(server), "postgres/connections")
+        assert any("leaky-backend" in row.text for row in cause.evidence)
+        assert "of 20 slots are taken" in cause.summary
+        assert first(diagnosis) == "postgres/connections:db"
+        (server.data / "pg_hba.conf").write_text(rules)
+        server.reload()
         for connection in held:
             connection.close()
         expect_healthy(lambda: examine(server))
