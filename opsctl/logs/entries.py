@@ -85,7 +85,7 @@ class Assembly:
 
 _FAILURE_WORDS = (
     "err", "warn", "fatal", "crit", "alert", "emerg", "panic", "exce", "fail", "refus", "conflict", "denied",
-    "timed out", "timeout", "trace", '" 5', " # ",
+    "timed out", "timeout", "trace", "terminated", "detail:", '" 5', " # ",
 )  # fmt: skip
 _JSON_FAILURE = re.compile(r'"(?:level|severity|lvl)\w*":\s?[4-6]\d|"\w{0,20}status\w{0,20}":\s?"?5\d\d')
 SAMPLE = 50

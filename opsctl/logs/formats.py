@@ -67,6 +67,8 @@ def plain(line: str) -> Head | None:
         if not inner and rest[:2] == "# ":  # how redis-server marks a warning
             level = "warning"
         message = rest.lstrip(_SPACES)
+        if inner and message.startswith(inner.group(1)):
+            message = message[len(inner.group(1)) :].lstrip(_SPACES)
     else:
         return _access(line)
     status = _STATUS.search(message)
@@ -133,7 +135,10 @@ def postgres(line: str) -> Head | None:
     message = "" if word in ("STATEMENT", "QUERY", "CONTEXT") else line[match.end() :]
     if word == "PANIC":
         message = f"PANIC: {message}"
-    return Head(moment.seconds, moment.naive, level_of(word.rstrip("12345")), message, word in _JOINING)
+    level = level_of(word.rstrip("12345"))
+    if "was terminated by signal" in message:  # a crash of the server is only worth a LOG to PostgreSQL
+        level = "fatal"
+    return Head(moment.seconds, moment.naive, level, message, word in _JOINING)
 
 
 _TIME_KEYS = ("timestamp", "time", "ts", "@timestamp", "asctime", "datetime", "date", "created", "t")

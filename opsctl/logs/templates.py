@@ -33,7 +33,15 @@ _MASKS = (
     (re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:ms|s|MB|kB|KB|GB|B|%)?(?![\w])"), "<n>"),
 )
 _LONG_NUMBER = re.compile(r"\d{4,}")
-_KEPT = re.compile(r"(\b[45]\d\d\b|\(\d{1,3}: |errno \d{1,3}|port \d{2,5}|SQLSTATE\[\w{5}\])", re.I)
+_KEPT = re.compile(
+    r"((?:(?<=\" )|(?<=with )|(?<=status )|(?<=status=)|(?<=code ))[45]\d\d\b|\(\d{1,3}: |errno \d{1,3}"
+    r"|port \d{2,5}|SQLSTATE\[\w{5}\])",
+    re.I,
+)
+"""Numbers that say what happened: status codes, error numbers, ports."""
+    r"((?:(?<=\" )|(?<=with )|(?<=status )|(?<=status=)|(?<=code ))[45]\d\d\b|\(\d{1,3}: |errno \d{1,3}|port \d{2,5}|SQLSTATE\[\w{5}\])",
+    re.I,
+)
 
 
 def mask(text: str) -> str:
