@@ -39,9 +39,6 @@ _KEPT = re.compile(
     re.I,
 )
 """Numbers that say what happened: status codes, error numbers, ports."""
-    r"((?:(?<=\" )|(?<=with )|(?<=status )|(?<=status=)|(?<=code ))[45]\d\d\b|\(\d{1,3}: |errno \d{1,3}|port \d{2,5}|SQLSTATE\[\w{5}\])",
-    re.I,
-)
 
 
 def mask(text: str) -> str:
