@@ -87,7 +87,8 @@ class _Look:
     def __init__(self, context: ProbeContext, engine: DockerApi, listed: list[dict[str, Any]]) -> None:
         self.context, self.engine, self.listed = context, engine, listed
         compose = context.stack.spec.compose
-        self.project = compose.project if compose else ""
+        self.main = compose.project if compose else ""
+        self.project = context.service.project or self.main
         self.name = context.target.address
         self.problems: list[FactProblem] = []
         self.own = of_service(listed, self.project, self.name)[:MAX_INSTANCES]
@@ -295,7 +296,7 @@ class _Look:
 
     def _compose(self) -> _Compose:
         spec = self.context.stack.spec.compose
-        if spec is not None and spec.file:
+        if spec is not None and spec.file and self.project == self.main:
             path = self.context.stack.path(spec.file)
         else:
             labels = (self.own[0].get("Labels") or {}) if self.own else {}
@@ -309,7 +310,8 @@ class _Look:
 
     def _variables(self, path: Path) -> dict[str, str]:
         spec = self.context.stack.spec.compose
-        own = self.context.stack.path(spec.env_file) if spec and spec.env_file else path.parent / ".env"
+        named = spec.env_file if spec and self.project == self.main else ""
+        own = self.context.stack.path(named) if named else path.parent / ".env"
         return {**os.environ, **self.context.secrets.env_file(own)}
 
     def _one_shot(self, instances: list[Instance]) -> bool:
@@ -333,7 +335,9 @@ class _Look:
         return {
             name: item.container
             for name, item in services.items()
-            if item.container and item.container not in one_shots
+            if item.container
+            and item.container not in one_shots
+            and (item.project or self.main) == self.project
         }
 
     def _first_service(self) -> str:

@@ -112,15 +112,18 @@ def test_units_and_sockets_of_one_server_are_one_service() -> None:
     by_socket = Discovered(
         services=[
             FoundService(
-                name="postgresql", role="postgres", unit="postgresql@15-main.service", ports=frozenset({5432}),
-                postgres=(guessed_postgres("127.0.0.1", 5432),),
+                name="postgresql", role="postgres", unit="postgresql@15-main.service",
+                ports=frozenset({5432}), postgres=(guessed_postgres("127.0.0.1", 5432),),
             ),
             FoundService(
                 name="python3", role="http", unit="shop.service", ports=frozenset({8000}),
                 http=(http_spec("127.0.0.1", 8000, "/", 404),),
             ),
-            FoundService(name="redis", role="redis", ports=frozenset({6380}), redis=(guessed_redis("::1", 6380),)),
-            FoundService(name="redis", role="redis", ports=frozenset({6381}), redis=(guessed_redis("::1", 6381),)),
+            *(
+                FoundService(name="redis", role="redis", ports=frozenset({port}), redis=(at,))
+                for port in (6380, 6381)
+                for at in [guessed_redis("::1", port)]
+            ),
         ]
     )  # fmt: skip
     found = stack_of(by_unit, by_socket).spec.services
