@@ -28,6 +28,7 @@ MAX_ERROR_LOG = 256 * 1024
 MAX_ACCESS_LOG = 1024 * 1024
 UPSTREAM_SECONDS = 0.3
 MAX_UPSTREAMS = 20
+DEFAULT_CONFIG = "/etc/nginx/nginx.conf"
 OWN_AGENT = USER_AGENT.partition("/")[0]
 
 
@@ -62,11 +63,21 @@ class _Look:
         self.directives: list[nginx_config.Directive] = []
         self.files: list[str] = []
         self.process: nginx_process.Process | None = None
+        self.inside = bool(context.service.container)
+        """It runs in a container: this machine's nginx, if there is one, is another."""
 
     def problem(self, part: str, code: str, message: str, hint: str = "") -> None:
         self.problems.append(FactProblem(part=part, code=code, message=message[:300], hint=hint))
 
     def read_config(self) -> None:
+        if self.inside and self.spec.config == DEFAULT_CONFIG:
+            self.problem(
+                "config",
+                "missing",
+                "nginx runs in a container and its configuration is not named as a file of this machine",
+                "name the file that is mounted (nginx.config)",
+            )
+            return
         reason: dict[str, str] = {}
 
         def read(name: str) -> str | None:
@@ -83,17 +94,24 @@ class _Look:
         found = nginx_config.read_all(str(self.config), str(self.config.parent), read, expand)
         self.directives, self.files, unread = found
         if unread:
-            inside = bool(self.context.service.container)
             self.problem(
                 "config",
                 "missing" if "No such" in reason.get(unread[0], "") else "permission",
                 f"cannot read {unread[0]}: {reason.get(unread[0], '')}",
                 "name the configuration's path on this machine (nginx.config), it may be inside the container"
-                if inside
+                if self.inside
                 else "run as root, or name the right file (nginx.config)",
             )
 
     def processes(self) -> None:
+        if self.inside and not self.spec.pid_file:
+            self.problem(
+                "process",
+                "missing",
+                "nginx runs in a container and its pid file is not here",
+                "name nginx.pid_file",
+            )
+            return
         named = self.spec.pid_file or nginx_config.first_value(self.directives, "pid") or "/run/nginx.pid"
         pid_file = self.context.stack.path(named)
         try:
@@ -128,8 +146,14 @@ class _Look:
         return Connection(state=state, detail=detail, address=self.spec.listen, seconds=answer.seconds)
 
     def judge_config(self) -> None:
-        if self.context.service.container and not self.files:
-            self.problem("config-test", "missing", "nginx runs in a container; its files are not here")
+        self.newest_file()
+        if self.inside:
+            self.problem(
+                "config-test",
+                "unsupported",
+                "nginx runs in a container, where names and files are others than here",
+                f"docker compose exec {self.context.service.container} nginx -t",
+            )
             return
         prefix = nginx_process.prefix_of(self.process.title) if self.process else ""
         seconds = min(self.context.left * 0.5, 1.5)
@@ -137,6 +161,9 @@ class _Look:
         self.values |= {"config_valid": valid, "config_error": words if valid is False else ""}
         if valid is None:
             self.problem("config-test", "permission", f"nginx -t: {words}", hint)
+
+    def newest_file(self) -> None:
+        """Find out which configuration file was changed last."""
         changed = [(_modified(name), name) for name in self.files]
         newest = max(((at, name) for at, name in changed if at is not None), default=None)
         if newest is not None:
@@ -169,7 +196,7 @@ class _Look:
                 self.problem("upstreams", "timeout", "not every upstream could be tried in time")
                 break
             # a container's names and loopback are its own, not this machine's
-            state = "" if self.context.service.container else _connect(server.address)
+            state = "" if self.inside else _connect(server.address)
             tried = state not in ("", "name-unresolved", "no-permission")
             found.append(
                 Upstream(
@@ -224,7 +251,7 @@ class _Look:
     def log_path(self, kind: str) -> Path | None:
         """Return the log that the stack file names, else the first that the configuration names."""
         named = self.spec.access_log if kind == "access_log" else self.spec.error_log
-        if not named and not self.context.service.container:
+        if not named and not self.inside:
             named = next(iter(nginx_config.log_paths(self.directives, kind)), "")
         return self.context.stack.path(named) if named else None
 

@@ -60,12 +60,18 @@ def find(pid_file: Path | None) -> Process | None:
     starts: list[float] = []
     for entry in _children(pid):
         fields = stat_fields(_text(Path(f"/proc/{entry}/stat")))
-        if fields is None or fields[0] != pid or "worker" not in _text(Path(f"/proc/{entry}/cmdline")):
+        title_of = _text(Path(f"/proc/{entry}/cmdline"))
+        if fields is None or fields[0] != pid or not is_serving_worker(title_of):
             continue
         workers.append(int(entry))
         starts.append(_boot_time() + fields[1] / _CLOCK_TICKS)
     uid, groups = identity(workers[0]) if workers else (None, ())
     return Process(pid, title, tuple(workers), min(starts, default=None), uid, groups)
+
+
+def is_serving_worker(title: str) -> bool:
+    """Return whether a process title is a worker's; old ones that drain after a reload are none. Pure."""
+    return "worker process" in title and "shutting down" not in title
 
 
 def _children(pid: int) -> list[str]:

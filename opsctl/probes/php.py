@@ -105,19 +105,20 @@ class _Look:
         self.values["waited_seconds"] = time.monotonic() - began
 
     def _listener(self, stream: socket.socket) -> None:
-        """Remember the process behind a socket file, and whether it is stopped."""
+        """Remember the process behind a socket file."""
         if stream.family != socket.AF_UNIX:
             return
         packed = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid = struct.unpack("3i", packed)[0]
-        state = _process_state(pid)
-        if pid <= 0 or not state:
-            return
-        self.values |= {"master_pid": pid, "frozen": state in "Tt"}
+        if pid > 0 and _process_state(pid):
+            self.values["master_pid"] = pid
 
     def _workers(self) -> None:
-        """Remember the workers' account; the request just sent has made one where there was none."""
+        """Remember whether the pool is stopped and its workers' account, once a request was sent."""
         pid = self.values.get("master_pid")
+        if pid is None:
+            return
+        self.values["frozen"] = _process_state(pid) in ("T", "t")
         try:
             workers = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
         except OSError:

@@ -323,3 +323,13 @@ def test_without_any_file_most_is_unknown_and_nothing_is_wrong(nginx: NginxServe
     assert crashed(diagnosis) == []
     wrong = {item.id for item in diagnosis.findings if item.status.failing}
     assert wrong <= {"nginx/config-invalid"}
+
+
+def test_the_files_of_this_machine_are_not_taken_for_those_of_a_container(nginx: NginxServer) -> None:
+    services = {"nginx": {"container": "nginx", "nginx": {"listen": nginx.listen}}}
+    diagnosis = look(services, "nginx")
+    assert crashed(diagnosis) == []
+    assert [item for item in failing(diagnosis) if item.startswith("nginx/")] == []
+    for slug in ("nginx/config-invalid", "nginx/config-not-loaded", "nginx/error-rate"):
+        assert found(diagnosis, slug).status is Status.UNKNOWN
+    assert found(diagnosis, "nginx/down").status is Status.OK
