@@ -19,7 +19,9 @@ NEEDS = "systemctl show"
 STARTING_SECONDS = 90.0
 """systemd's own DefaultTimeoutStartSec: who is longer at it than that, hangs."""
 SETTLED_SECONDS = 120.0
-"""A unit that runs this long has stopped crash-looping."""
+"""A unit that runs this long, and twice as long as it usually did, has stopped crash-looping."""
+WINDOW_SECONDS = 600.0
+"""How far back the journal is read."""
 
 
 def _units(facts: SystemdFacts) -> list[Unit]:
@@ -155,8 +157,8 @@ def _rests(unit: Unit) -> str:
     trigger = next((name for name in unit.triggered_by if name.endswith((".timer", ".socket", ".path"))), "")
     if trigger:
         return f"waits for {trigger}"
-    done = unit.type == "oneshot" and not unit.remains_after_exit and unit.result == "success"
-    return "runs once" if done and unit.stopped_at is not None else ""
+    once = unit.type == "oneshot" and not unit.remains_after_exit and unit.result == "success"
+    return "runs once" if once else ""
 
 
 def _inactive(unit: Unit, context: CheckContext) -> Finding:
@@ -212,36 +214,33 @@ def crash_looping(facts: SystemdFacts, context: CheckContext) -> Iterator[Findin
     """The unit starts, dies and is started again, over and over.
 
     Automatic restarts of the last ten minutes count, unless it was started by hand since or
-    has been running for two minutes.
+    has been running for much longer than it usually did.
     """
     for unit in _units(facts):
         yield _looping(unit, context)
 
 
 def _looping(unit: Unit, context: CheckContext) -> Finding:
-    total = unit.restarts or 0
-    gave_up = unit.state == "failed" and (total > 0 or unit.result == "start-limit-hit")
-    waiting = unit.sub_state == "auto-restart"
-    up_for = context.at.timestamp() - unit.started_at if unit.running and unit.started_at else 0.0
-    if total == 0 and not gave_up:
+    gave_up = unit.state == "failed" and (bool(unit.restarts) or unit.result == "start-limit-hit")
+    if not unit.restarts and not gave_up:
         return context.ok(f"{unit.name} has not restarted by itself", subject=unit.name)
-    if unit.running and up_for >= SETTLED_SECONDS:
+    up_for = context.at.timestamp() - unit.started_at if unit.running and unit.started_at else 0.0
+    if up_for >= WINDOW_SECONDS:
         return context.ok(f"{unit.name} has been running for {seconds_text(up_for)}", subject=unit.name)
-    lately = (
-        unit.restarts_lately if unit.restarts_lately is not None else (total if not unit.running else None)
-    )
-    if lately is None:
+    count = unit.restarts if gave_up else unit.restarts_lately
+    if count is None and unit.running:
         raise NotObserved(f"the journal of {unit.name} could not be read", "run as root")
-    count = min(total, lately) if total else lately
+    count = count if count is not None else unit.restarts or 0
+    if up_for >= max(SETTLED_SECONDS, 2 * WINDOW_SECONDS / max(count, 1)):
+        return context.ok(f"{unit.name} has been running for {seconds_text(up_for)}", subject=unit.name)
     status = context.limits.status(count)
-    if waiting and status is Status.OK and count:
+    if unit.sub_state == "auto-restart" and status is Status.OK and count:
         status = Status.WARNING
     state = "systemd gave it up" if gave_up else f"now {unit.state} ({unit.sub_state})"
+    reason = f": {words.ending(unit)}" if status.failing and not unit.running else ""
     return context.finding(
         status,
-        f"{unit.name} restarted {count_text(count, 'time')} in 10 minutes, {state}: {words.ending(unit)}"
-        if status.failing
-        else f"{unit.name} restarted {count_text(count, 'time')} in 10 minutes",
+        f"{unit.name} restarted {count_text(count, 'time')}, {state}{reason}",
         subject=unit.name,
         value=count,
         threshold=context.limits.limit_for(status),
@@ -270,15 +269,8 @@ def oom_killed(facts: SystemdFacts, context: CheckContext) -> Iterator[Finding]:
 
 def _oom(unit: Unit, context: CheckContext) -> Finding:
     killed_now = unit.result == "oom-kill" and not unit.running
-    by_hand = (
-        unit.running
-        and not unit.restarts
-        and unit.started_at is not None
-        and unit.last_oom_kill is not None
-        and unit.started_at + 1 >= unit.last_oom_kill
-    )
     kills = unit.oom_kills_lately or 0
-    if not killed_now and (not kills or by_hand):
+    if not killed_now and not kills:
         return context.ok(f"{unit.name} was not killed for want of memory", subject=unit.name)
     limit = f" at its limit of {bytes_text(unit.memory_max)}" if unit.memory_max else ""
     worker = unit.running and not unit.restarts

@@ -245,7 +245,7 @@ def _environment() -> list[str]:
 
 
 def _init_below(pid: int) -> int:
-    """Return the process that is number 1 of the machine that a supervisor has started, 0 while there is none.
+    """Return the process that is number 1 of the machine below a supervisor, 0 while there is none.
 
     The supervisor starts a first child that only prepares things; that one is not it.
     """
