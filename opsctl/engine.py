@@ -20,6 +20,7 @@ from opsctl.companion import Companion, possible
 from opsctl.model import Problem, Reading, Snapshot, Target
 from opsctl.probes import probe_for
 from opsctl.probes.base import PROBE_SECONDS, ProbeContext, ProbeError, Shared
+from opsctl.probes.container_address import by_address, names_container
 from opsctl.redact import Redactor
 from opsctl.secrets import MissingSecret, Secrets
 from opsctl.snapshot import SCHEMA, reading_from
@@ -171,6 +172,8 @@ class _Run:
         )
         facts, problem = None, None
         try:
+            if item.service.container and names_container(item.spec, item.service):
+                context = by_address(context)
             facts = probe_for(item.target.kind)(context)
             problem = _refused_guess(item.spec, facts)
             facts = facts if problem is None else None
