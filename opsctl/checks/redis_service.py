@@ -64,7 +64,12 @@ def read_only(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
 @check(
     "redis/replication-broken",
     needs="INFO replication",
-    limits=Limits(0, 60, "seconds", source="critical: repl-timeout, after which a link is given up, is 60 s"),
+    limits=Limits(
+        10,
+        60,
+        "seconds",
+        source="a link that comes back takes repl-diskless-sync-delay (5 s); repl-timeout is 60 s",
+    ),
 )
 def replication_broken(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
     """A replica has lost its master, or a master its replicas."""
