@@ -346,8 +346,8 @@ def swap_thrashing(facts: HostFacts, context: CheckContext) -> Iterator[Finding]
     "host/cpu-saturated",
     needs="/proc/loadavg, /proc/pressure/cpu",
     limits=Limits(
-        6,
-        15,
+        8,
+        20,
         "load per core",
         source="that many times slower than alone; busy build machines stay below, so they are quiet",
     ),

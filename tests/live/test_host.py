@@ -38,13 +38,26 @@ needs_groups = pytest.mark.skipif(
 )
 
 
+OFF = {"warning": None, "critical": None}
+OF_NEIGHBOURS = (
+    "host/cpu-saturated",
+    "host/io-pressure",
+    "host/memory-pressure",
+    "host/memory-exhausted",
+    "host/swap-thrashing",
+)
+
+
 def examine(host: dict[str, Any] | None = None, thresholds: Any = None, unit: str = "none") -> Diagnosis:
-    """Diagnose a stack of this machine alone; the unit is only a name here."""
+    """Diagnose a stack of this machine alone; the unit is only a name here.
+
+    What the neighbouring tests do to load and disk is switched off, unless a test asks for it.
+    """
     spec = {
         "name": "t",
         "flow": "resources",
         "host": host or {},
-        "thresholds": thresholds or {},
+        "thresholds": {**dict.fromkeys(OF_NEIGHBOURS, OFF), **(thresholds or {})},
         "services": {"app": {"unit": f"{unit}.service"}},
     }
     stack = parse(json.dumps(spec).encode(), "test.yml", Path("/tmp"))
@@ -99,8 +112,10 @@ def test_a_full_disk_is_found_without_being_named_where_the_stack_writes_to_it()
             "services": {"app": {"logs": [{"path": str(log)}]}},
         }
         stack = parse(json.dumps(spec).encode(), "test.yml", Path("/tmp"))
-        found = first(diagnose(collect(stack, wanted=lambda target: target.kind == "host")))
-        assert (found.id, found.subject) == ("host/disk-full", str(disk.folder))
+        diagnosis = diagnose(collect(stack, wanted=lambda target: target.kind == "host"))
+        found = next(item for item in diagnosis.findings if item.subject == str(disk.folder))
+        assert (found.id, found.status) == ("host/disk-full", Status.CRITICAL)
+        assert found in [cause.finding for cause in diagnosis.root_causes]
 
 
 @needs_mounts
@@ -282,7 +297,10 @@ def test_the_table_of_connections_is_full(tmp_path: Path) -> None:
         "name": "t",
         "flow": "resources",
         "services": {"app": {"unit": "none.service"}},
-        "thresholds": {"host/conntrack-full": {"warning": limit, "critical": limit}},
+        "thresholds": {
+            **dict.fromkeys(OF_NEIGHBOURS, OFF),
+            "host/conntrack-full": {"warning": limit, "critical": limit},
+        },
     }
     stack.write_text(json.dumps(spec))
     look = f"{sys.executable} -m opsctl diagnose --stack {stack} --output json --exit-zero > {tmp_path}"

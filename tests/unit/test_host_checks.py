@@ -167,7 +167,7 @@ def test_load_hurts_only_where_somebody_waits_for_a_core() -> None:
     busy = pressed("cpu", some_10=95.0, some_60=90.0, full_10=0.0, full_60=0.0)
     assert status("host/cpu-saturated", load1=40.0) is Status.OK, "load of processes that wait for a disk"
     assert status("host/cpu-saturated", load1=6.0, pressure=busy) is Status.OK, "a busy build machine"
-    assert status("host/cpu-saturated", load1=14.0, pressure=busy) is Status.WARNING
+    assert status("host/cpu-saturated", load1=18.0, pressure=busy) is Status.WARNING
     assert status("host/cpu-saturated", load1=40.0, pressure=busy) is Status.CRITICAL
 
 
