@@ -15,7 +15,7 @@ from opsctl.facts.base import FactProblem
 from opsctl.facts.container import ContainerFacts, Instance
 from opsctl.probes.container_cgroup import control_group, cpu_values, memory_values, throttled_ratio
 from opsctl.probes.container_compose import ComposeError, ComposeFile, ComposeService, parse_compose
-from opsctl.probes.container_incidents import WINDOW_SECONDS, Incidents, recent
+from opsctl.probes.container_incidents import Incidents, recent
 from opsctl.probes.container_parsing import (
     ended_badly,
     environment,
@@ -65,33 +65,43 @@ def probe(context: ProbeContext) -> ContainerFacts:
     engine = api(context)
     try:
         listed = containers(context)
-        return _Look(context, engine, listed).facts()
+        key = ("docker listing", engine.endpoint)
+        listing = context.shared.once(key, lambda: Listing(listed))
+        return _Look(context, engine, listing).facts()
     except ApiError as error:
         raise cannot_look(error, engine.endpoint) from None
 
 
-def of_service(listed: list[dict[str, Any]], project: str, service: str) -> list[dict[str, Any]]:
-    """Return the listed containers of a Compose service; by container name where no label fits. Pure."""
-    found = []
-    for item in listed:
-        labels = item.get("Labels") or {}
-        once = str(labels.get(ONE_OFF, "")).lower() == "true"  # `docker compose run`
-        if labels.get(PROJECT) == project and labels.get(SERVICE) == service and not once:
-            found.append(item)
-    return found or [item for item in listed if f"/{service}" in (item.get("Names") or [])]
+class Listing:
+    """The engine's list of containers, made ready once per run for any number of services."""
+
+    def __init__(self, listed: list[dict[str, Any]]) -> None:
+        self._by_label: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self._by_name: dict[str, list[dict[str, Any]]] = {}
+        for item in listed:
+            labels = item.get("Labels") or {}
+            if str(labels.get(ONE_OFF, "")).lower() != "true":  # that is `docker compose run`
+                key = (str(labels.get(PROJECT)), str(labels.get(SERVICE)))
+                self._by_label.setdefault(key, []).append(item)
+            for name in item.get("Names") or []:
+                self._by_name.setdefault(str(name).lstrip("/"), []).append(item)
+
+    def of_service(self, project: str, service: str) -> list[dict[str, Any]]:
+        """Return the containers of a Compose service; by container name where no label fits."""
+        return self._by_label.get((project, service)) or self._by_name.get(service, [])
 
 
 class _Look:
     """One look at one service."""
 
-    def __init__(self, context: ProbeContext, engine: DockerApi, listed: list[dict[str, Any]]) -> None:
-        self.context, self.engine, self.listed = context, engine, listed
+    def __init__(self, context: ProbeContext, engine: DockerApi, listing: Listing) -> None:
+        self.context, self.engine, self.listing = context, engine, listing
         compose = context.stack.spec.compose
         self.main = compose.project if compose else ""
         self.project = context.service.project or self.main
         self.name = context.target.address
         self.problems: list[FactProblem] = []
-        self.own = of_service(listed, self.project, self.name)[:MAX_INSTANCES]
+        self.own = listing.of_service(self.project, self.name)[:MAX_INSTANCES]
         self.compose = self._compose()
         self.described = self.compose.service(self.name)
 
@@ -107,7 +117,7 @@ class _Look:
         one_shot = self._one_shot(instances)
         running = sum(1 for item in instances if item.state == "running")
         done = one_shot and any(item.exit_code == 0 for item in instances)
-        services, alive, failed = self._project()
+        first, services, alive, failed = self._project()
         wanted = spec.replicas if spec.replicas > 1 else (self.described and self.described.replicas) or 1
         return ContainerFacts(
             up=running > 0 or done,
@@ -116,7 +126,7 @@ class _Look:
             running=running,
             wanted=wanted,
             one_shot=one_shot,
-            speaks_for_project=self._first_service() == self.context.target.service,
+            speaks_for_project=first == self.context.target.service,
             project_services=services,
             project_services_running=alive,
             project_services_failed=failed,
@@ -328,28 +338,23 @@ class _Look:
             for item in instances
         )
 
-    def _container_services(self) -> dict[str, str]:
-        """Return stack service -> Compose service of all that run in containers and should go on running."""
+    def _project(self) -> tuple[str, int, int, int]:
+        """Return the first service, how many there are, how many run, how many ended with an error."""
         one_shots = self.compose.file.one_shots if self.compose.file else frozenset()
-        services = self.context.stack.spec.services
-        return {
-            name: item.container
-            for name, item in services.items()
-            if item.container
-            and item.container not in one_shots
-            and (item.project or self.main) == self.project
-        }
 
-    def _first_service(self) -> str:
-        return next(iter(self._container_services()), "")
+        def count() -> tuple[str, int, int, int]:
+            services = self.context.stack.spec.services
+            lasting = {
+                name: item.container
+                for name, item in services.items()
+                if item.container and item.container not in one_shots
+            }
+            own = {name: self.listing.of_service(self.project, name) for name in lasting.values()}
+            alive = [name for name in own if any(item.get("State") == "running" for item in own[name])]
+            failed = [name for name in own if any(ended_badly(item.get("Status")) for item in own[name])]
+            return next(iter(lasting), ""), len(own), len(alive), len(failed)
 
-    def _project(self) -> tuple[int, int, int]:
-        """Return how many services the project has, how many run, how many ended with an error."""
-        wanted = set(self._container_services().values())
-        own = {name: of_service(self.listed, self.project, name) for name in wanted}
-        alive = [name for name, items in own.items() if any(item.get("State") == "running" for item in items)]
-        failed = [name for name in own if any(ended_badly(item.get("Status")) for item in own[name])]
-        return len(wanted), len(alive), len(failed)
+        return self.context.shared.once(("docker project", self.project, one_shots), count)
 
     def _problem(self, part: str, message: str, hint: str) -> None:
         if not any(item.part == part for item in self.problems):
@@ -386,6 +391,3 @@ def _read_compose(path: Path, project: str, variables: dict[str, str]) -> _Compo
     except ComposeError as error:
         message, hint = f"the compose file {path} cannot be used: {error}", "docker compose config"
     return _Compose(path, None, FactProblem(part="compose", code="missing", message=message[:300], hint=hint))
-
-
-__all__ = ["WINDOW_SECONDS", "of_service", "probe"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsctl.facts.container import Instance
-from opsctl.probes.container import of_service
+from opsctl.probes.container import Listing
 from opsctl.probes.container_cgroup import parse_membership, parse_number, parse_pairs, throttled_ratio
 from opsctl.probes.container_compose import ComposeError, interpolate, parse_compose
 from opsctl.probes.container_incidents import Incidents, add_events, add_kernel_record
@@ -265,9 +265,10 @@ def test_containers_of_a_service() -> None:
         labelled("other", "db", "other_db_1"),
         {"Id": "x", "Names": ["/wishlist-backend"], "Labels": None},
     ]
-    assert [item["Id"] for item in of_service(listed, "shop", "db")] == ["shop_db_1"]
-    assert [item["Id"] for item in of_service(listed, "shop", "wishlist-backend")] == ["x"]
-    assert of_service(listed, "shop", "bot") == []
+    listing = Listing(listed)
+    assert [item["Id"] for item in listing.of_service("shop", "db")] == ["shop_db_1"]
+    assert [item["Id"] for item in listing.of_service("shop", "wishlist-backend")] == ["x"]
+    assert listing.of_service("shop", "bot") == []
     assert project_values(listed, "shop") == {"project_containers": 2, "project_running": 2}
 
 
