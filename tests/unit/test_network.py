@@ -1,0 +1,127 @@
+"""Ports, names, firewalls: what the texts say."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsctl.engine import collect
+from opsctl.facts.network import NetworkFacts
+from opsctl.probes.listeners import Listener
+from opsctl.probes.network import named_ports, published_ports
+from opsctl.probes.network_parsing import iptables_filters_input, nftables_filters_input, ports_in_use
+from opsctl.stack.specs import HostSpec, StackSpec
+from opsctl.stack.stack import Stack
+
+NFT_DROP = """table inet filter {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		ct state established,related accept
+		tcp dport 22 accept
+	}
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+	}
+}
+"""
+NFT_DOCKER = """table ip filter {
+	chain DOCKER {
+		iifname "docker0" drop
+	}
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+	}
+	chain INPUT {
+		type filter hook input priority filter; policy accept;
+	}
+}
+"""
+
+
+def test_an_input_chain_that_drops_is_a_firewall() -> None:
+    assert nftables_filters_input(NFT_DROP)
+    assert not nftables_filters_input(NFT_DOCKER)
+    assert not nftables_filters_input("")
+
+
+def test_iptables_rules() -> None:
+    assert iptables_filters_input("-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n")
+    assert iptables_filters_input("-P INPUT ACCEPT\n-A INPUT -p tcp --dport 5432 -j DROP\n")
+    assert not iptables_filters_input("-P INPUT ACCEPT\n-A INPUT -j ACCEPT\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "port"),
+    [
+        ("listen tcp4 0.0.0.0:8000: bind: address already in use", 8000),
+        ("Bind for 0.0.0.0:5432 failed: port is already allocated", 5432),
+        ("nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)", 80),
+        ("error while attempting to bind on address ('127.0.0.1', 8000): address already in use", 8000),
+        ('could not bind IPv4 address "127.0.0.1": Address already in use, port 5433', 5433),
+        ("OSError: [Errno 98] Address already in use", 0),
+        ("Error: listen EADDRINUSE: address already in use :::3000", 3000),
+    ],
+)
+def test_servers_say_which_port_is_taken(line: str, port: int) -> None:
+    assert [found for found, _ in ports_in_use(f"fine\n{line}\n")] == [port]
+
+
+@given(st.text())
+def test_no_text_makes_the_parsers_raise(text: str) -> None:
+    nftables_filters_input(text)
+    iptables_filters_input(text)
+    assert all(0 <= port < 65536 for port, _ in ports_in_use(text))
+
+
+def test_named_ports_with_their_holders() -> None:
+    sockets = [
+        Listener(
+            address="127.0.0.1", port=5432, pid=7, process="postgres", unit="postgresql@15-main.service"
+        ),
+        Listener(address="::", port=6379, pid=8, process="docker-proxy"),
+    ]
+    spec = HostSpec(closed_ports=[5432, 6379], open_ports=[80])
+    found = {item.port: item for item in named_ports(spec, sockets)}
+    assert (found["5432"].listening, found["5432"].exposed) == (True, False)
+    assert (found["6379"].exposed, found["6379"].holder) == (True, "docker-proxy (pid 8)")
+    assert found["80"].listening is False
+    assert named_ports(spec, None)[0].listening is None
+
+
+def test_ports_that_docker_publishes_without_a_socket() -> None:
+    containers: list[dict[str, Any]] = [
+        {"Names": ["/shop_db_1"], "Ports": [{"IP": "0.0.0.0", "PublicPort": 5432, "Type": "tcp"}]},
+        {"Id": "abc", "Ports": [{"PrivatePort": 80, "Type": "tcp"}, {"PublicPort": 53, "Type": "udp"}]},
+        {},
+    ]
+    assert published_ports(containers) == [
+        Listener(address="0.0.0.0", port=5432, process="container shop_db_1")
+    ]
+
+
+def test_a_resolver_that_says_nothing_does_not_hold_up_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a resolver that never answers cannot be had for this process alone
+    released = threading.Event()
+
+    def never(*_: object, **__: object) -> Any:
+        released.wait(30)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    spec = StackSpec(name="t", services={}, host=HostSpec(names=["a.example", "b.example"]))
+    stack = Stack(spec=spec, origin="test", directory=Path("/"))
+    began = time.monotonic()
+    snapshot = collect(stack, deadline=2, wanted=lambda target: target.kind == "network")
+    released.set()
+    facts = snapshot.readings[0].facts
+    assert isinstance(facts, NetworkFacts)
+    assert [item.resolves for item in facts.names] == [False, False]
+    assert "no answer" in facts.names[0].error
+    assert time.monotonic() - began < 10
