@@ -17,6 +17,8 @@ from opsctl.stack import reader
 def look(services: dict[str, Any], flow: str, thresholds: dict[str, Any] | None = None) -> Diagnosis:
     """Diagnose a stack; the machine itself is left out, since other tests load it at the same time."""
     spec = {"name": "live", "flow": flow, "services": services, "thresholds": thresholds or {}}
+    if any("container" in service for service in services.values()):
+        spec["compose"] = {"project": "live", "docker_host": "unix:///nowhere/docker.sock"}
     stack = reader.parse(yaml.safe_dump(spec).encode(), "live.yml", Path("/"))
     return diagnose(collect(stack, wanted=lambda target: target.service != HOST_SERVICE))
 
