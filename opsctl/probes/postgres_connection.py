@@ -79,7 +79,7 @@ _REFUSALS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
 )
 _MISSING = ("does not exist", "no such database", "не существует")
-_DATABASE = ("database ", "база данных ")
+_ROLE = ('role "', 'роль "')
 
 
 def refusal(message: str) -> str:
@@ -91,7 +91,7 @@ def refusal(message: str) -> str:
     if any(phrase in words for phrase in _MISSING):
         for line in words.splitlines():
             if any(phrase in line for phrase in _MISSING):
-                return "database-missing" if any(word in line for word in _DATABASE) else "auth-failed"
+                return "auth-failed" if any(word in line for word in _ROLE) else "database-missing"
     return ""
 
 
@@ -111,7 +111,8 @@ def failure(error: BaseException, address: str) -> Connection:
     state = refusal(message)
     if not state:
         words = message.lower()
-        state = "tls" if "ssl" in words and "connection refused" not in words else connection_state(error)
+        about_tls = "ssl" in words and not any(word in words for word in ("refused", "invalid response"))
+        state = "tls" if about_tls else connection_state(error)
     return Connection(state=state, detail=plain(message), address=address)
 
 

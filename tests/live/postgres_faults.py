@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,7 +40,18 @@ def expect(slug: str, take: Callable[[], Diagnosis], seconds: float = 40) -> Dia
         wait_until(there, slug, seconds)
     except RuntimeError as error:
         raise AssertionError(f"{slug} is not the first cause: {failing(seen[-1])}") from error
+    drill(seen[-1])
     return seen[-1]
+
+
+def drill(diagnosis: Diagnosis) -> None:
+    """Run the psql commands that the first root cause shows; each must work as it stands."""
+    cause = diagnosis.root_causes[0].finding
+    down = any(item.status is Status.BLOCKED for item in diagnosis.findings if item.target == cause.target)
+    for command in cause.remediation.commands if cause.remediation and not down else ():
+        if command.startswith("psql ") and "pg_stat_statements" not in command:
+            done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=30)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 def expect_healthy(take: Callable[[], Diagnosis], seconds: float = 40) -> None:

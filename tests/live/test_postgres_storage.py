@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from opsctl.model import Diagnosis, Status
+from opsctl.resources import shipped
 from tests.live.postgres_faults import examine, expect, expect_healthy, working
 from tests.live.web import found, look
 from tests.servers.postgres import PostgresServer, _run, available, binary
@@ -140,11 +141,8 @@ def test_archiving_without_a_command() -> None:
 
 
 def test_transaction_numbers_run_out() -> None:
-    with running(settings={"max_prepared_transactions": "2"}) as server:
-        with contextlib.closing(server.administrator()) as forgetful:  # holds back every vacuum
-            forgetful.execute("begin")
-            forgetful.execute("create table half_done (n int)")
-            forgetful.execute("prepare transaction 'forgotten'")
+    late = {"autovacuum_freeze_max_age": "2000000000"}  # otherwise the emergency vacuum comes first
+    with running(settings=late) as server:
         server.stop()
         transactions = 1200 * 2**20  # a file of pg_xact holds 2^20 of them
         _run([binary("pg_resetwal"), "-x", str(transactions), "-D", str(server.data)], server.user)
@@ -156,7 +154,6 @@ def test_transaction_numbers_run_out() -> None:
         server.start()
         diagnosis = expect("postgres/wraparound", lambda: examine(server))
         assert "million transactions old" in found(diagnosis, "postgres/wraparound").summary
-        server.sql("rollback prepared 'forgotten'")
         server.sql("update pg_database set datallowconn = true where datname = 'template0'")
         for database in ("postgres", "template0", "template1", server.database):
             server.sql("vacuum freeze", database)
@@ -305,6 +302,19 @@ def test_pools_larger_than_the_server() -> None:
         assert "750 connections" in found(diagnosis, "postgres/pool-budget").summary
         services["backend"]["pool"] = {"size": 5, "overflow": 2}
         expect_healthy(lambda: look(services, "postgres"))
+
+
+def test_the_sql_of_every_runbook_runs() -> None:
+    with running(settings={"shared_preload_libraries": "pg_stat_statements"}) as server:
+        server.sql("create extension pg_stat_statements", server.database)
+        server.sql("create table alembic_version (version_num text)", server.database)
+        count = 0
+        for path in sorted(shipped("runbooks").glob("postgres/*.md")):
+            _, fence, rest = path.read_text().partition("```sql\n")
+            if fence:
+                server.sql(rest.partition("```")[0].strip().rstrip(";"), server.database)
+                count += 1
+        assert count > 20
 
 
 def test_exposed() -> None:
