@@ -309,12 +309,12 @@ def _killed(context: CheckContext, subject: str, kills: list[OomKill]) -> Findin
         value=len(kills),
         threshold=context.limits.limit_for(status),
         unit="kills in 10 minutes",
-        source="journalctl -k --since -10min | grep -i 'killed process'",
+        source="dmesg -T | grep -i 'killed process' | tail",
         fix="Find out why memory grew; give the victim's unit or container a limit that fits, or the machine "
         "more memory. The victim is often not the culprit: look at the table that the kernel logged "
         "with the kill.",
         commands=[
-            "journalctl -k --since -10min | grep -iE 'oom|killed process'",
+            "dmesg -T | grep -iE 'oom|killed process' | tail -20",
             "ps -eo pid,rss,etime,comm --sort=-rss | head -15",
         ],
     )
@@ -402,11 +402,15 @@ def io_pressure(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
 
 @check(
     "host/open-files-exhausted",
-    needs="/proc/sys/fs/file-nr",
-    limits=Limits(0.8, 0.95, "ratio", source="node-exporter mixin: 70 % and 90 %"),
+    needs="/proc/sys/fs/file-nr, /proc/PID/fd and limits",
+    permission="counting other users' files (root)",
+    limits=Limits(0.85, 0.95, "ratio", source="node-exporter mixin: 70 % and 90 % of the machine's limit"),
 )
 def open_files_exhausted(facts: HostFacts, context: CheckContext) -> Iterator[Finding]:
-    """The machine is about to refuse to open files and sockets ("Too many open files in system")."""
+    """A process, or the machine, may soon open no more files and sockets ("Too many open files").
+
+    Where systemd runs the machine's own limit is out of reach; each process has one of its own.
+    """
     used = context.need(facts.files_open, "/proc/sys/fs/file-nr")
     most = context.need(facts.files_most, "/proc/sys/fs/file-nr")
     yield context.judge(
@@ -419,6 +423,19 @@ def open_files_exhausted(facts: HostFacts, context: CheckContext) -> Iterator[Fi
             "| sort -rn | head",
         ],
     )
+    for item in facts.process_files:
+        yield context.judge(
+            round(item.files_open / max(item.files_most, 1), 4),
+            f"{item.process} (pid {item.pid}) has {item.files_open} of its {item.files_most} files open",
+            subject=item.process,
+            source=f"ls /proc/{item.pid}/fd | wc -l; grep 'open files' /proc/{item.pid}/limits",
+            fix="Look what it holds open: a leak ends only with a restart, real need asks for a higher "
+            "LimitNOFILE= (systemd) or ulimits (Compose).",
+            commands=[
+                f"ls -l /proc/{item.pid}/fd | awk '{{print $NF}}' | sort | uniq -c | sort -rn | head",
+                f"grep 'open files' /proc/{item.pid}/limits",
+            ],
+        )
 
 
 @check(

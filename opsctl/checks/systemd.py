@@ -283,7 +283,7 @@ def _oom(unit: Unit, context: CheckContext) -> Finding:
         subject=unit.name,
         value=max(kills, 1),
         unit="kills in 10 minutes",
-        source=f"journalctl -k --since -10min | grep -i 'killed process'; {_show(unit, 'Result,MemoryMax')}",
+        source=f"dmesg -T | grep -i 'killed process' | tail; {_show(unit, 'Result,MemoryMax')}",
         evidence=_log_evidence(unit, context),
         fix="Find out why its memory grows; raise MemoryMax= if the need is real, then start the unit.",
         commands=[*_look(unit), _show(unit, "MemoryCurrent,MemoryPeak,MemoryMax")],

@@ -129,6 +129,15 @@ def _smaller(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else min(one, other)
 
 
+class ProcessFiles(Record, frozen=True, kw_only=True):
+    """A process that has used more than half of the files that it may open."""
+
+    process: Annotated[str, Label("process")]
+    pid: Annotated[str, Label("pid")]
+    files_open: Annotated[int, gauge("opsctl_host_process_open_files", "Files that it holds open")]
+    files_most: Annotated[int, gauge("opsctl_host_process_max_files", "Files that it may open")]
+
+
 class OomKill(Record, frozen=True, kw_only=True):
     """A process that the kernel killed for want of memory in the last minutes.
 
@@ -208,6 +217,7 @@ class HostFacts(Facts, frozen=True, kw_only=True, tag="host"):
 
     files_open: Annotated[int | None, gauge("node_filefd_allocated", "Open files of the machine")] = None
     files_most: Annotated[int | None, gauge("node_filefd_maximum", "Most open files")] = None
+    process_files: list[ProcessFiles] = []
     conntrack_entries: Annotated[
         int | None, gauge("node_nf_conntrack_entries", "Connections that the firewall tracks")
     ] = None

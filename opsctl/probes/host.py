@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from opsctl.probes.host_parsing import KernelKill
 
 SWAP_SAMPLE_SECONDS = 1.0
+PROCESS_SECONDS = 0.3
 MAX_KILLS = 20
 MAX_BYTES = 1_000_000
 
@@ -44,6 +45,7 @@ def probe(context: ProbeContext) -> HostFacts:
         problems.extend(more)
     except OSError as error:
         problems.append(FactProblem(part="filesystems", code="missing", message=str(error)[:300]))
+    values["process_files"] = host_kernel.files_of_processes(min(PROCESS_SECONDS, context.left / 4))
     values["swapped_in_per_second"] = _swap_rate(context, values)
     return HostFacts(problems=problems, **values)
 

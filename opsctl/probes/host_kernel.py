@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsctl import system
+from opsctl.facts.host import ProcessFiles
 from opsctl.probes import host_parsing as parsing
 from opsctl.probes.base import ProbeError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 600.0
 """Kills older than this are history, not the present."""
 MAX_RECORDS = 20_000
+MAX_PROCESSES = 5
 CLOCK_DAEMONS = ("chronyd", "systemd-timesyn", "ntpd", "openntpd", "ntpsec")
 """Names as in /proc/PID/comm, which holds 15 characters."""
 
@@ -150,6 +152,30 @@ def living_since(unit: str) -> float | None:
             continue
         oldest = started if oldest is None else min(oldest, started)
     return oldest
+
+
+def files_of_processes(seconds: float) -> list[ProcessFiles]:
+    """Return the processes that hold more than half of the files that they may open, the worst first.
+
+    Without root only one's own processes can be counted. Stops after `seconds`.
+    """
+    ends = time.monotonic() + seconds
+    found: list[ProcessFiles] = []
+    for folder, limits in _of_every_process("limits"):
+        if time.monotonic() > ends:
+            break
+        most = parsing.open_files_limit(limits)
+        with contextlib.suppress(OSError):
+            count = _open_files(folder)
+            if most and count * 2 > most:
+                name = (folder / "comm").read_text("utf-8", "replace").strip()[:64]
+                found.append(ProcessFiles(process=name, pid=folder.name, files_open=count, files_most=most))
+    return sorted(found, key=lambda item: -item.files_open / item.files_most)[:MAX_PROCESSES]
+
+
+def _open_files(folder: Path) -> int:
+    """Count a process's files: since Linux 6.2 the folder's size says it, before it must be listed."""
+    return (folder / "fd").stat().st_size or sum(1 for _ in (folder / "fd").iterdir())
 
 
 def _of_every_process(name: str) -> Iterator[tuple[Path, str]]:

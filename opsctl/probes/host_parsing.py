@@ -185,6 +185,12 @@ def writable_by_fstab(text: str) -> set[str]:
     return result
 
 
+def open_files_limit(text: str) -> int | None:
+    """Return the soft limit of open files in /proc/PID/limits; None for unlimited."""
+    found = re.search(r"^Max open files\s+(\d{1,19})\s", text, re.MULTILINE | re.ASCII)
+    return int(found.group(1)) if found else None
+
+
 def quota_cores(text: str) -> float | None:
     """Return the cores that cpu.max (`quota period`, or `max period`) leaves; None for no limit."""
     parts = text.split()

@@ -101,11 +101,11 @@ def holding_memory(size: int) -> str:
     )
 
 
-def holding_files(count: int) -> str:
-    """Return code that opens files and keeps them open."""
+def holding_files(count: int, limit: int) -> str:
+    """Return code that opens files and keeps them open, under a limit of its own."""
     return (
-        "import os, resource, time; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
+        "import os, resource, time\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))\n"
         f"held = [os.open('/dev/null', os.O_RDONLY) for _ in range({count})]\n"
         "print('held', flush=True); time.sleep(120)"
     )
@@ -126,7 +126,7 @@ def touching_memory(size: int, seconds: float = 60) -> str:
         "while time.monotonic() < ends:\n"
         "    for place in range(0, len(held), 4096):\n"
         "        held[place] = (held[place] + 1) % 256\n"
-        "        if not first and place % 65536 == 0: time.sleep(0.05)\n"
+        "        if not first and place % 65536 == 0: time.sleep(0.1)\n"
         "    if first: print('touched', flush=True); first = False"
     )
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from opsctl.facts.base import FactProblem
-from opsctl.facts.host import Filesystem, HostFacts, OomKill, Pressure
+from opsctl.facts.host import Filesystem, HostFacts, OomKill, Pressure, ProcessFiles
 from opsctl.judge import judge
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import Finding, Reading, Snapshot, StackSummary, Status, Target
@@ -208,6 +208,9 @@ def test_the_clock(changes: dict[str, Any], expected: Status) -> None:
 
 def test_full_tables() -> None:
     assert status("host/open-files-exhausted", files_open=99000) is Status.CRITICAL
+    leaking = ProcessFiles(process="app", pid="7", files_open=900, files_most=1024)
+    every = findings("host/open-files-exhausted", process_files=[leaking])
+    assert [finding.status for finding in every] == [Status.OK, Status.WARNING]
     assert status("host/conntrack-full", conntrack_entries=850) is Status.WARNING
     assert status("host/conntrack-full", conntrack_limit=None) is Status.OK
 

@@ -113,6 +113,12 @@ def test_a_quota_is_cores(text: str, cores: float | None) -> None:
     assert parsing.quota_cores(text) == cores
 
 
+def test_the_limit_of_open_files() -> None:
+    text = "Limit   Soft Limit  Hard Limit  Units\nMax open files       1024          524288        files\n"
+    assert parsing.open_files_limit(text) == 1024
+    assert parsing.open_files_limit("Max open files            unlimited  unlimited files") is None
+
+
 def kernel_log() -> list[tuple[float, str]]:
     lines = [parsing.kernel_record(line) for line in recorded("kernel_log.txt").splitlines()]
     return [line for line in lines if line is not None]
@@ -161,6 +167,7 @@ def test_no_text_makes_a_parser_raise(text: str) -> None:
     parsing.mounts(text)
     parsing.writable_by_fstab(text)
     parsing.quota_cores(text)
+    parsing.open_files_limit(text)
     parsing.kernel_record(text)
     parsing.journal_short_unix(text)
     assert len(parsing.oom_kills([(0.0, text)])) <= 1
