@@ -143,7 +143,13 @@ def loading(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
 def clients_exhausted(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
     """New clients are refused because maxclients is reached."""
     fix = "Find the client that leaks connections; restart it, or raise maxclients."
-    commands = [redis_cli(facts, "CLIENT LIST | grep -o ' addr=[^:]*' | sort | uniq -c | sort -rn | head")]
+    port = facts.address.rpartition(":")[2]
+    established = f"ss -Htnp state established '%s = :{port}'"
+    count = "sort | uniq -c | sort -rn | head"
+    commands = [  # redis-cli would be refused as well, the kernel still knows who is connected
+        f"{established % 'sport'} | awk '{{print $4}}' | sed 's/:[0-9]*$//' | {count}",
+        f"{established % 'dport'} | grep -o 'pid=[0-9]*' | {count}",
+    ]
     if facts.connection.state == "clients-exhausted":
         yield context.critical(
             f"Redis at {facts.address} refuses new clients: {facts.connection.detail}",
