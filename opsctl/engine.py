@@ -236,11 +236,12 @@ def redacted(snapshot: Snapshot, redactor: Redactor) -> Snapshot:
     redactor.keep(snapshot.stack.services)  # they join findings to services: no finding may lose its place
 
     def clean(reading: Reading) -> Reading:
+        target = msgspec.structs.replace(redactor.record(reading.target), kind=reading.target.kind)
         return msgspec.structs.replace(
             reading,
             facts=redactor.record(reading.facts),
             problem=redactor.record(reading.problem),
-            target=redactor.record(reading.target),
+            target=target,
         )
 
     return msgspec.structs.replace(snapshot, readings=tuple(clean(reading) for reading in snapshot.readings))

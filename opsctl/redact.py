@@ -243,9 +243,20 @@ def _without_cut_secret(text: str, forms: tuple[tuple[str, re.Pattern[str] | Non
     for form, _ in forms:
         first = form[:_MIN_CUT]
         at = text.rfind(first, max(0, len(text) - len(form)))
-        if at >= 0 and len(form) > _MIN_CUT and form.startswith(text[at:]):
+        in_secret = len(text) - at > _open_part(form)
+        if at >= 0 and in_secret and len(form) > _MIN_CUT and form.startswith(text[at:]):
             return text[:at] + MASK
     return text
+
+
+def _open_part(form: str) -> int:
+    """Return how much of a secret everybody may see: of a URL, all before its password."""
+    for separator, colon in (("://", ":"), ("%3A%2F%2F", "%3A")):
+        start = form.find(separator)
+        if start >= 0:
+            at = form.find(colon, start + len(separator))
+            return at + len(colon) if at >= 0 else len(form)
+    return 0
 
 
 def url_passwords(text: str) -> set[str]:

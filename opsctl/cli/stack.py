@@ -33,9 +33,11 @@ def list_command(output: str, no_color: bool, debug: bool) -> None:
 def show_command(name: str | None, stack_name: str | None, output: str, no_color: bool, debug: bool) -> None:
     """Show what will be looked at: every target of a stack, with its id."""
     from opsctl.cli.looking import load_stack
+    from opsctl.redact import Redactor
     from opsctl.render import stack as render
 
-    click.echo(render.shown(load_stack(name or stack_name), output, use_color(no_color)), nl=False)
+    text = render.shown(load_stack(name or stack_name), output, use_color(no_color))
+    click.echo(Redactor().text(text), nl=False)  # a URL may hold a token
 
 
 @command.command("validate")

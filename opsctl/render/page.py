@@ -120,8 +120,9 @@ class Page:
 
         Cells of the other columns are never broken: an image or a command stays whole.
         """
-        from tabulate import tabulate
+        import tabulate
 
+        tabulate.MIN_PADDING = 0  # it would widen short columns, and the width is reckoned here
         cells = [[" ".join(printable(cell).split()) for cell in row] for row in rows]
         natural = [
             max([columns(header), *(columns(row[index]) for row in cells)])
@@ -146,7 +147,7 @@ class Page:
                 ]
                 for row in cells
             ]
-        text = tabulate(cells, list(headers), tablefmt="plain", disable_numparse=True)
+        text = tabulate.tabulate(cells, list(headers), tablefmt="plain", disable_numparse=True)
         first, *rest = text.splitlines() or [""]
         self._lines.append(self.paint(first.rstrip(), "1"))
         self._lines.extend(self._paint_words(line.rstrip()) for line in rest)

@@ -290,3 +290,11 @@ def test_quoted_values_come_back_unchanged(values: dict[str, str]) -> None:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     assert parse_env("\n".join(f"{name}={quoted(value)}" for name, value in values.items())) == values
+
+
+def test_a_word_that_a_known_url_begins_with_is_no_cut_secret() -> None:
+    redactor = Redactor()
+    redactor.add("postgresql://shop:canary-5678@db/shop")
+    assert redactor.text("the kind is postgres") == "the kind is postgres"
+    assert redactor.text("postgresql://shop") == "postgresql://shop"
+    assert "canary" not in redactor.text("cut off: postgresql://shop:canary-5")
