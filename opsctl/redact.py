@@ -251,7 +251,7 @@ def _without_cut_secret(text: str, forms: tuple[tuple[str, re.Pattern[str] | Non
 
 def _open_part(form: str) -> int:
     """Return how much of a secret everybody may see: of a URL, all before its password."""
-    for separator, colon in (("://", ":"), ("%3A%2F%2F", "%3A")):
+    for separator, colon in (("://", ":"), ("%3A//", "%3A"), ("%3A%2F%2F", "%3A")):
         start = form.find(separator)
         if start >= 0:
             at = form.find(colon, start + len(separator))
