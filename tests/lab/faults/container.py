@@ -1,0 +1,156 @@
+"""Containers: stopped, killed, looping, paused, detached, drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.lab.faults.base import fault
+from tests.lab.stacks.base import ComposeSystem
+
+BOTH = ("wishlins", "freemarket", "flurai")
+
+
+@fault(*BOTH, expect=[("container/exited", "db")], shows=[("http/status", "api")])
+def database_container_stopped(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker stop -t 3 {lab.id('db')}")
+    lab.see_load()
+    yield
+    lab.sh(f"docker start {lab.id('db')}")
+
+
+@fault("wishlins", expect=[("container/exited", "backend")], shows=[("http/status", "api")])
+def backend_container_stopped(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker stop -t 1 {lab.id('backend')}")
+    lab.see_load()
+    yield
+    lab.sh(f"docker start {lab.id('backend')}")
+
+
+@fault("wishlins", expect=[("container/exited", "frontend")], shows=[("http/status", "site")])
+def frontend_container_killed(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker update --restart=no {lab.id('frontend')}; docker kill {lab.id('frontend')}")
+    lab.see_load()
+    yield
+    lab.sh(f"docker update --restart=unless-stopped {lab.id('frontend')}; docker start {lab.id('frontend')}")
+
+
+@fault(*BOTH, expect=[("container/exited", "bot")], innocent=["http/*", "nginx/*"])
+def bot_container_stopped(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker stop -t 1 {lab.id('bot')}")
+    yield
+    lab.sh(f"docker start {lab.id('bot')}")
+
+
+@fault("wishlins", expect=[("container/paused", "backend")], shows=[("http/timeout|http/status", "api")])
+def backend_paused(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker pause {lab.id('backend')}")
+    lab.see_load()
+    yield
+    lab.sh(f"docker unpause {lab.id('backend')}")
+
+
+@fault(*BOTH, expect=[("container/paused", "db")], shows=[("http/timeout|http/status", "api")])
+def database_paused(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker pause {lab.id('db')}")
+    lab.see_load()
+    yield
+    lab.sh(f"docker unpause {lab.id('db')}")
+
+
+@fault(*BOTH, expect=[("container/missing", "bot")])
+def bot_container_removed(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker rm -f {lab.id('bot')}")
+    yield
+    lab.recreate("bot")
+
+
+@fault("wishlins", expect=[("container/missing", "backend")], shows=[("http/status", "api")])
+def backend_container_removed(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker rm -f {lab.id('backend')}")
+    lab.see_load()
+    yield
+    lab.recreate("backend")
+
+
+@fault("wishlins", expect=[("container/restarting", "backend")], shows=[("http/status", "api")])
+def backend_crash_loops(lab: ComposeSystem) -> Iterator[None]:
+    with lab.edited(lab.file, "wishlins_api:app", "wishlins_apy:app"):
+        lab.recreate("backend")
+        lab.wait(f"[ $(docker inspect -f '{{{{.RestartCount}}}}' {lab.id('backend')}) -ge 3 ]")
+        lab.see_load()
+        yield
+    lab.recreate("backend")
+
+
+@fault("wishlins", "freemarket", expect=[("container/oom-killed", "backend")])
+def backend_killed_for_memory(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker update --restart=no {lab.id('backend')}")
+    lab.sh(f"docker update --memory=20m --memory-swap=20m {lab.id('backend')}", check=False)
+    lab.inside("backend", "python3 -c 'x = bytearray(200_000_000)'", check=False)
+    lab.sh(f"docker restart -t 1 {lab.id('backend')}", check=False)
+    lab.wait_state("backend", "not .State.Running")
+    yield
+    lab.compose(
+        "up", "-d", "--no-build", "--force-recreate", "--no-deps", lab.containers.get("backend", "backend")
+    )
+
+
+@fault("wishlins", expect=[("container/unhealthy", "frontend")], innocent=["container/exited"])
+def frontend_unhealthy(lab: ComposeSystem) -> Iterator[None]:
+    lab.inside(
+        "frontend",
+        "mv /srv/frontend/index.html /tmp/ 2>/dev/null || sed -i s/80/81/ /etc/nginx/nginx.conf; true",
+    )
+    lab.inside(
+        "frontend",
+        "cp /etc/nginx/nginx.conf /tmp/n; echo 'events {} http { server { listen 80; return 500; } }' > /etc/nginx/nginx.conf; nginx -s reload",
+    )
+    lab.wait_unwell("frontend")
+    yield
+    lab.compose("up", "-d", "--no-build", "--force-recreate", "--no-deps", "frontend")
+
+
+@fault("wishlins", expect=[("container/network-detached", "db")], shows=[("http/status", "api")])
+def database_detached_from_network(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(f"docker network disconnect {lab.network} {lab.id('db')}")
+    lab.see_load()
+    yield
+    lab.sh(f"docker network connect --alias postgres --alias db {lab.network} {lab.id('db')}")
+
+
+@fault("wishlins", expect=[("container/all-down", "db")], innocent=["docker/*"])
+def everything_down(lab: ComposeSystem) -> Iterator[None]:
+    lab.compose("stop", "-t", "2")
+    lab.see_load()
+    yield
+    lab.compose("start")
+
+
+@fault("wishlins", expect=[("container/image-drift", "backend")])
+def backend_runs_another_image(lab: ComposeSystem) -> Iterator[None]:
+    with lab.edited(lab.file, "backend:1.4", "backend:1.5"):
+        lab.sh("docker tag wishlins/backend:1.4 wishlins/backend:1.5")
+        yield
+
+
+@fault("wishlins", expect=[("container/environment-drift", "bot")])
+def env_file_changed_without_restart(lab: ComposeSystem) -> Iterator[None]:
+    with lab.edited("/root/apps/wishlins-miniapp/.env", "api/v1/users", "api/v1/wishes/1"):
+        lab.sh("chmod 600 /root/apps/wishlins-miniapp/.env")
+        yield
+    lab.sh("chmod 600 /root/apps/wishlins-miniapp/.env")
+
+
+@fault("wishlins", expect=[("docker/daemon-down", "host")], shows=[])
+def docker_daemon_down(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh("systemctl stop docker.socket docker")
+    lab.see_load()
+    yield
+    lab.sh("systemctl start docker")
+
+
+@fault("wishlins", expect=[("docker/daemon-hung", "host")], innocent=["container/*"])
+def docker_daemon_hung(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh("pkill -STOP -x dockerd")
+    yield
+    lab.sh("pkill -CONT -x dockerd")

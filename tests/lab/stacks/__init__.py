@@ -1,0 +1,8 @@
+"""The systems of the lab by name."""
+
+from __future__ import annotations
+
+from tests.lab.stacks.base import System
+from tests.lab.stacks.wishlins import Wishlins
+
+SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Wishlins,)}
