@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from opsctl.facts.base import FactProblem
 from opsctl.facts.container import ContainerFacts, Instance
-from opsctl.probes.container_cgroup import control_group, cpu_values, memory_values, throttled_ratio
+from opsctl.probes.container_cgroup import (
+    ControlGroup,
+    control_group,
+    cpu_values,
+    memory_values,
+    throttled_ratio,
+)
 from opsctl.probes.container_compose import ComposeError, ComposeFile, ComposeService, parse_compose
 from opsctl.probes.container_incidents import Incidents, recent
 from opsctl.probes.container_parsing import (
@@ -101,6 +107,7 @@ class _Look:
         self.project = context.service.project or self.main
         self.name = context.target.address
         self.problems: list[FactProblem] = []
+        self.groups: dict[str, ControlGroup | None] = {}
         self.own = listing.of_service(self.project, self.name)[:MAX_INSTANCES]
         self.compose = self._compose()
         self.described = self.compose.service(self.name)
@@ -109,7 +116,8 @@ class _Look:
         if self.compose.problem is not None:
             self.problems.append(self.compose.problem)
         inspected = [item for item in map(self._inspect, self.own) if item]
-        before = {str(item.get("Id")): self._cpu(item) for item in inspected}
+        self.groups = {str(item.get("Id")): _group(item) for item in inspected}
+        before = {identity: cpu_values(group) for identity, group in self.groups.items() if group}
         sampled = time.monotonic()
         instances = [self._instance(item) for item in inspected]
         instances = self._throttling(inspected, instances, before, sampled)
@@ -175,7 +183,7 @@ class _Look:
         """Return memory and CPU figures of a running container."""
         if values["state"] not in ("running", "paused"):
             return {}
-        group = control_group(_pid(inspected), values["id"])
+        group = self.groups.get(values["id"])
         if group is not None:
             found = memory_values(group)
             cpu = cpu_values(group)
@@ -197,10 +205,6 @@ class _Look:
                 "memory", f"docker stats: {error.detail}", "run opsctl on the machine of the engine"
             )
             return {}, None
-
-    def _cpu(self, inspected: dict[str, Any]) -> tuple[int, int] | None:
-        group = control_group(_pid(inspected), str(inspected.get("Id")))
-        return cpu_values(group) if group else None
 
     def _throttling(
         self,
@@ -224,7 +228,8 @@ class _Look:
         if concerned and self.context.left > left + 0.1:
             time.sleep(max(left, 0))
             for item, first in concerned:
-                second = self._cpu(item)
+                group = self.groups[str(item.get("Id"))]
+                second = cpu_values(group) if group else None
                 ratios[str(item.get("Id"))] = throttled_ratio(first, second) if second else None
         elif concerned:
             ratios |= {str(item.get("Id")): None for item, _ in concerned}
@@ -376,9 +381,10 @@ def _looked_at(spec: ServiceSpec) -> bool:
     )
 
 
-def _pid(inspected: dict[str, Any]) -> int:
+def _group(inspected: dict[str, Any]) -> ControlGroup | None:
+    """Return the control group of a container that runs on this machine."""
     pid = (inspected.get("State") or {}).get("Pid")
-    return pid if isinstance(pid, int) else 0
+    return control_group(pid, str(inspected.get("Id"))) if isinstance(pid, int) and pid > 0 else None
 
 
 def _read_compose(path: Path, project: str, variables: dict[str, str]) -> _Compose:
