@@ -98,10 +98,10 @@ def application_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Find
 )
 def telegram_conflict(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """Telegram refuses to hand out updates because a second process polls the same bot."""
-    _must_be_judged(facts)
     now = _now(facts, context)
     current = [item for item in _current(facts, context, now) if item.marker == "telegram-conflict"]
     if not current:
+        _no_error_would_be_true(facts)
         yield context.ok("no conflict between two pollers in the log")
         return
     first = current[0]
@@ -123,10 +123,11 @@ def telegram_conflict(facts: LogsFacts, context: CheckContext) -> Iterator[Findi
 @check("logs/new-error", needs="the log's last hour", limits=_REPEATED, role="symptom")
 def new_error(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """An error comes now that the log has never shown before."""
-    _must_be_judged(facts)
     now = _now(facts, context)
     covered = facts.covered_seconds
     current = _current(facts, context, now)
+    if not current:
+        _no_error_would_be_true(facts)
     if current and (covered is None or covered < facts.window_seconds + NEW_SECONDS):
         known = seconds_text(covered) if covered is not None else "no time"
         raise NotObserved(f"the log was read only {known} back: what is new in it cannot be told")
@@ -179,8 +180,8 @@ def _of_another_format(facts: LogsFacts) -> bool:
     return facts.format != "plain" and not facts.lines_parsed and (facts.lines_unparsed or 0) >= 20
 
 
-def _must_be_judged(facts: LogsFacts) -> None:
-    """Make sure that "no error" would be true.
+def _no_error_would_be_true(facts: LogsFacts) -> None:
+    """Make sure that "no error" would be true; called where no error was found.
 
     Raises:
         NotObserved: the lines could not be understood, or errors have no time.
@@ -190,7 +191,7 @@ def _must_be_judged(facts: LogsFacts) -> None:
             f"none of {facts.lines_unparsed} lines is of the format {facts.format}",
             "correct `format:` under `logs:` in the stack file",
         )
-    if facts.untimed_errors and not facts.templates:
+    if facts.untimed_errors:
         raise NotObserved(
             f"the log has {count_text(facts.untimed_errors, 'error')} and no times",
             "let the logger write the time, or read the log through journald or Docker",
@@ -218,11 +219,11 @@ def _current(facts: LogsFacts, context: CheckContext, now: float) -> list[LogTem
 
 
 def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) -> Finding:
-    _must_be_judged(facts)
     now = _now(facts, context)
     current = [item for item in _current(facts, context, now) if item.category == category]
     counts = facts.errors or {}
     if not current:
+        _no_error_would_be_true(facts)
         earlier = counts.get(category, 0)
         window = seconds_text(facts.window_seconds)
         if earlier:
@@ -230,7 +231,7 @@ def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) 
         seen = f" among {count_text(facts.entries, 'entry', 'entries')}" if facts.entries is not None else ""
         return context.ok(f"no {category} error in {window}{seen}")
     recent = sum(item.recent for item in current)
-    first = max(current, key=lambda item: (item.fatal, item.recent))
+    first = max(current, key=lambda item: (item.fatal, not _is_answer(item), item.recent))
     return context.warning(
         f"{count_text(recent, f'{category} error')} in the last minute, last {_ago(first, now)}: "
         f"{_quoted(first)}",
@@ -242,6 +243,11 @@ def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) 
         fix=fix,
         commands=[facts.command] if facts.command else [],
     )
+
+
+def _is_answer(item: LogTemplate) -> bool:
+    """Return whether it is an access log's line: it says that, not why."""
+    return '" 5' in item.example and "HTTP/" in item.example
 
 
 def _ago(item: LogTemplate, now: float) -> str:

@@ -170,7 +170,11 @@ def _belongs(current: Entry | None, text: str, format: str) -> bool:
         return True
     if _CONTINUES.match(text):
         return True
-    return current is not None and current.traceback and bool(_LAST_OF_TRACEBACK.match(text))
+    if current is None:
+        return False
+    if current.traceback:
+        return bool(_LAST_OF_TRACEBACK.match(text))
+    return current.is_error and not current.exception and bool(_EXCEPTION.match(text))
 
 
 def _add_body(entry: Entry, text: str, detail: str) -> None:
