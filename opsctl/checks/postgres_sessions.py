@@ -136,7 +136,7 @@ def idle_in_transaction(facts: PostgresFacts, context: CheckContext) -> Iterator
 
 
 def _hidden(facts: PostgresFacts) -> str:
-    return "" if facts.sees_all_sessions is not False else f" by {facts.user!r} (others are hidden from it)"
+    return "" if facts.sees_all_sessions is not False else f" (other roles are hidden from {facts.user!r})"
 
 
 def _is_maintenance(session: Session) -> bool:
@@ -189,7 +189,7 @@ def long_query(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]
 @check(
     "postgres/statements-slow",
     needs="pg_stat_statements over a second, pg_stat_activity",
-    limits=Limits(0.5, None, "seconds", source="half of the one second that a page may take"),
+    limits=Limits(1, None, "seconds", source="a whole page may take one second"),
     permission="pg_monitor, or the same role",
 )
 def statements_slow(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 1.2
 """Backends hand in their counters about once a second; a shorter window would miss them."""
 
+SIZE_SECONDS = 0.5
+"""Sizes are read file by file; with very many of them they are left out rather than waited for."""
+
 
 def probe(context: ProbeContext) -> PostgresFacts:
     """Return the facts of one PostgreSQL server; refusals and hangs are facts as well."""
@@ -173,7 +176,10 @@ def _sessions(asker: Asker, values: dict[str, Any], activity: list[dict[str, Any
 
 
 def _databases(asker: Asker, values: dict[str, Any]) -> None:
-    sizes = {row["datname"]: row["size"] for row in asker.ask("database sizes", queries.SIZES)}
+    sizes = {
+        row["datname"]: row["size"]
+        for row in asker.ask("database sizes", queries.SIZES, seconds=SIZE_SECONDS)
+    }
     values["databases"] = [
         Database(size=sizes.get(row["datname"]), **row) for row in asker.ask("databases", queries.databases())
     ]

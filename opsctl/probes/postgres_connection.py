@@ -227,8 +227,18 @@ class Asker:
             with contextlib.suppress(Exception):
                 self.connection.execute("commit")
 
-    def ask(self, part: str, query: str, values: Sequence[Any] = (), hint: str = "") -> list[dict[str, Any]]:
-        """Return the rows of one question, none where it failed: the reason goes to `problems`."""
+    def ask(
+        self,
+        part: str,
+        query: str,
+        values: Sequence[Any] = (),
+        hint: str = "",
+        seconds: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of one question, none where it failed: the reason goes to `problems`.
+
+        `seconds` bounds a question that is not worth more.
+        """
         import psycopg
 
         if not self.alive:
@@ -237,7 +247,7 @@ class Asker:
             )
             return []
         try:
-            return self.raw(query, values)
+            return self.raw(query, values, seconds)
         except (psycopg.Error, OSError) as error:
             self.problems.append(problem_of(part, error, hint))
             return []

@@ -111,6 +111,34 @@ def test_frozen() -> None:
         expect_healthy(lambda: examine(server))
 
 
+def test_frozen_after_the_login() -> None:
+    with running() as server, socket.create_server(("127.0.0.1", 0)) as front:
+
+        def relay_the_login_only() -> None:
+            outer, _ = front.accept()
+            with outer, socket.create_connection(("127.0.0.1", server.port)) as inner:
+                inner.sendall(outer.recv(65536))
+                answer = b""
+                while not answer.endswith(b"Z\x00\x00\x00\x05I"):
+                    part = inner.recv(65536)
+                    outer.sendall(part)
+                    answer += part
+                    if part == b"N":  # no TLS here; the login itself follows
+                        inner.sendall(outer.recv(65536))
+                outer.recv(65536)
+                outer.settimeout(20)
+                with contextlib.suppress(OSError):
+                    outer.recv(65536)  # until the client gives up
+
+        thread = threading.Thread(target=relay_the_login_only, daemon=True)
+        thread.start()
+        port = front.getsockname()[1]
+        diagnosis = look({"db": {"postgres": server.dsn.replace(str(server.port), str(port))}}, "postgres")
+        thread.join(30)
+        assert first(diagnosis) == "postgres/hung:db"
+        assert diagnosis.duration_seconds < 6, "bounded by the probe's own limit, not by the server"
+
+
 def test_wrong_password() -> None:
     with running(password="correct horse") as server:
         server.sql(f"alter role {server.role} password 'another one'")
@@ -314,7 +342,7 @@ def test_a_dump_is_not_a_long_query() -> None:
 def test_slow_statements() -> None:
     with running(settings={"shared_preload_libraries": "pg_stat_statements"}) as server:
         server.sql("create extension pg_stat_statements", server.database)
-        with working(server, lambda client: client.execute("select pg_sleep(0.7)"), 2):
+        with working(server, lambda client: client.execute("select pg_sleep(1.1)"), 2):
             diagnosis = expect("postgres/statements-slow", lambda: examine(server))
             evidence = found(diagnosis, "postgres/statements-slow").evidence
             assert any("pg_sleep" in row.text for row in evidence)
