@@ -54,9 +54,9 @@ def variable_missing(facts: ConfigFacts, context: CheckContext) -> Iterator[Find
 
 
 def _grep(names: list[str], path: str) -> str:
-    """Return a command that shows which names are set, and no value."""
+    """Return a command that shows which of the names are set, and no value."""
     pattern = "\\|".join(names[:8]) or "[A-Z]"
-    return f"grep -o '^\\({pattern}\\)=.\\?' {path or '.env'} | cut -d= -f1"
+    return f"grep -o '^\\({pattern}\\)=.' {path or '.env'} | cut -d= -f1"
 
 
 @check("config/placeholder-secret", needs="the env file", permission="to read the env file", role="risk")

@@ -11,6 +11,7 @@ import queue
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -192,11 +193,12 @@ def _conflicts(
     Both are needed: what the service said may be old, and a foreign holder alone may be meant so.
     """
     result: list[PortConflict] = []
+    stopped = _units_that_do_not_run(context)
     for name, service in context.stack.spec.services.items():
         said: list[tuple[int, str]] = []
         if service.container and containers:
             said = _said_by_containers(context, service.container, containers)
-        elif service.unit:
+        elif service.unit in stopped:
             said = _said_by_unit(context, service.unit)
         claimed = _claimed_ports(context, name) if any(port == 0 for port, _ in said) else []
         seen: set[int] = set()
@@ -260,10 +262,22 @@ def _said_by_containers(
     return said
 
 
+def _units_that_do_not_run(context: ProbeContext) -> set[str]:
+    """Return the stack's units that are not active, asked in one go."""
+    units = list(dict.fromkeys(item.unit for item in context.stack.spec.services.values() if item.unit))
+    if not units or not Path("/run/systemd/system").is_dir():
+        return set()
+    argv = ["systemctl", "show", "--property=ActiveState", "--", *units]
+    states = unit_states(system.run(argv, min(1.5, context.left)).stdout)
+    return {unit for unit, state in zip(units, states, strict=False) if state in _NOT_RUNNING}
+
+
+def unit_states(output: str) -> list[str]:
+    """Return the states that `systemctl show --property=ActiveState` gives, one a unit. Pure."""
+    return [line.partition("=")[2] for line in output.splitlines() if line.startswith("ActiveState=")]
+
+
 def _said_by_unit(context: ProbeContext, unit: str) -> list[tuple[int, str]]:
-    """Return what a unit that does not run said about ports in its last lines."""
-    state = system.run(["systemctl", "show", "--property=ActiveState", "--value", unit], min(1, context.left))
-    if not state.ok or state.stdout.strip() not in _NOT_RUNNING:
-        return []
+    """Return what a unit said about ports in its last lines."""
     argv = ["journalctl", "-u", unit, "-n", "40", "-o", "cat", "--no-pager", "-b"]
     return ports_in_use(system.run(argv, min(1.5, context.left)).stdout)
