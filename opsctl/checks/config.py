@@ -40,8 +40,8 @@ def variable_missing(facts: ConfigFacts, context: CheckContext) -> Iterator[Find
             f"{names or 'names not recorded'}",
             value=names,
             source=_grep(missing, facts.path),
-            fix="Set them in the env file, then recreate the container or restart the unit: a running process "
-            "keeps the values that it was started with.",
+            fix="Set them in the env file, then recreate the container or restart the unit: a running "
+            "process keeps the values that it was started with.",
             commands=[_grep(missing, facts.path)],
         )
         return
