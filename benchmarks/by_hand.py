@@ -15,7 +15,7 @@ POSTGRES_QUESTIONS = (
     "select count(*), current_setting('max_connections') from pg_stat_activity",
     "select state, count(*) from pg_stat_activity group by 1",
     "select pid, now() - xact_start from pg_stat_activity where state = 'idle in transaction'",
-    "select pid, pg_blocking_pids(pid), query from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0",
+    "select pid, pg_blocking_pids(pid) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0",
     "select pid, now() - query_start, query from pg_stat_activity where state = 'active'",
     "select datname, deadlocks, temp_bytes, blks_hit, blks_read from pg_stat_database",
     "select pg_is_in_recovery(), current_setting('default_transaction_read_only')",

@@ -6,7 +6,10 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 def seconds(argv: Sequence[str], environment: dict[str, str] | None = None) -> float:

@@ -23,7 +23,7 @@ _DOWN = ("refused", "missing", "unreachable", "name-unresolved", "closed", "prot
 
 def _port(facts: PostgresFacts) -> str:
     tail = facts.address.rpartition(":")[2]
-    return tail if tail.isdigit() else "5432"
+    return tail if tail.isdecimal() else "5432"
 
 
 @check("postgres/down", needs="a connection", reachability=True)

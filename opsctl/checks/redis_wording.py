@@ -16,6 +16,6 @@ def redis_cli(facts: RedisFacts, command: str) -> str:
     host, _, port = facts.address.rpartition(":")
     if facts.address.startswith("/"):
         return f"redis-cli -s {facts.address} {command}"
-    if host and port.isdigit():
+    if host and port.isdecimal():
         return f"redis-cli -h {host.strip('[]')} -p {port} {command}"
     return f"redis-cli {command}"

@@ -162,7 +162,7 @@ def json_line(line: str) -> Head | None:
     moment = _json_time(value)
     level = _json_level(value)
     status = _first(value, _STATUS_KEYS)
-    if level in ("", "info") and str(status).isdigit() and 500 <= int(str(status)) <= 599:
+    if level in ("", "info") and str(status).isdecimal() and 500 <= int(str(status)) <= 599:
         level = "error"
     message = _text(_first(value, _MESSAGE_KEYS))
     error = _text(_first(value, _ERROR_KEYS))

@@ -45,7 +45,7 @@ class Moment(NamedTuple):
 def leading(line: str) -> Moment | None:
     """Return the time that a line begins with, None where it begins with something else."""
     head = line[:1]
-    if head.isdigit() or head == "[":
+    if head.isdecimal() or head == "[":
         for pattern, read in ((_ISO, _from_iso), (_REDIS, _from_names), (_PHP, _from_names)):
             match = pattern.match(line)
             if match is not None:
@@ -118,7 +118,7 @@ def _zone_seconds(zone: str | None) -> int | None:
         return 0
     if zone[0] in "+-":
         digits = zone[1:].replace(":", "")
-        if not (digits.isdigit() and len(digits) == 4):
+        if not (digits.isdecimal() and len(digits) == 4):
             return None
         seconds = int(digits[:2]) * 3600 + int(digits[2:]) * 60
         return -seconds if zone[0] == "-" else seconds

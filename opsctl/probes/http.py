@@ -84,7 +84,7 @@ def answer_values(answer: Exchange, spec: HttpSpec) -> dict[str, Any]:
         "server": answer.headers.get("server", "")[:80],
         "duration_seconds": answer.seconds,
         "phases": answer.phases,
-        "content_length": int(length) if length.isdigit() and len(length) < 16 else None,
+        "content_length": int(length) if length.isdecimal() and len(length) < 16 else None,
         "body_length": len(answer.body),
         "location": answer.headers.get("location", "")[:300],
         "retry_after": answer.headers.get("retry-after", "")[:40],

@@ -57,7 +57,7 @@ class Exchange:
 def split_address(text: str, default: int) -> tuple[str, int]:
     """Return host and port of `HOST`, `HOST:PORT` or `[V6]:PORT`; a port that is none takes the default."""
     host, separator, port = text.rpartition(":")
-    if not separator or (":" in host and not host.endswith("]")) or not port.isdigit():
+    if not separator or (":" in host and not host.endswith("]")) or not port.isdecimal() or len(port) > 5:
         return text.strip("[]"), default
     return host.strip("[]"), int(port)
 

@@ -132,7 +132,7 @@ def connection_limit(directives: Iterable[Directive], processors: int) -> int:
 
 
 def _small_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 9
+    return text.isascii() and text.isdecimal() and len(text) < 9
 
 
 def servers(directives: Iterable[Directive]) -> list[Server]:
@@ -173,6 +173,6 @@ def _address(text: str, port: int) -> str:
     if "$" in text or not text:
         return ""
     host, separator, digits = text.rpartition(":")
-    if separator and digits.isdigit() and (":" not in host or host.endswith("]")):
+    if separator and digits.isdecimal() and (":" not in host or host.endswith("]")):
         return text
     return f"{text}:{port}"
