@@ -39,7 +39,6 @@ def all_down(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding]:
         fix="Somebody took the project down, or the engine was restarted and the containers have no restart "
         "policy. Find out which, then start the project.",
         commands=[
-            "docker compose ls -a",
             f"docker ps -a --filter label=com.docker.compose.project={facts.project}",
             "journalctl -u docker --since -1h --no-pager | tail -n 30",
             f"docker compose -p {facts.project} start",

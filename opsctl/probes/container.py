@@ -97,6 +97,11 @@ class Listing:
         return self._by_label.get((project, service)) or self._by_name.get(service, [])
 
 
+def of_service(listed: list[dict[str, Any]], project: str, service: str) -> list[dict[str, Any]]:
+    """Return the listed containers of one Compose service; for several, keep a `Listing`. Pure."""
+    return Listing(listed).of_service(project, service)
+
+
 class _Look:
     """One look at one service."""
 
