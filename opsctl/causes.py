@@ -44,9 +44,15 @@ class Explanations:
         services: Mapping[str, ServiceSummary],
         targets: Mapping[str, Target],
         runbooks: Mapping[str, Runbook],
+        passes_to: Mapping[str, set[str]] | None = None,
     ) -> None:
         self.targets, self.runbooks = targets, runbooks
         self.ancestors = {name: set(ancestors(name, services)) for name in services}
+        for proxy, others in (
+            passes_to or {}
+        ).items():  # the proxy's own trouble, not that of what leans on it
+            for other in others:
+                self.ancestors.setdefault(proxy, set()).update((other, *ancestors(other, services)))
 
     def can(self, cause: Finding, effect: Finding) -> bool:
         """Return whether `cause`, were it failing, could be the reason of `effect`."""

@@ -14,6 +14,7 @@ from opsctl.flows import walk
 from opsctl.judge import is_down, judge
 from opsctl.model import Coverage, Diagnosis, Finding, Snapshot, Status, worst
 from opsctl.runbooks import all_runbooks, load_flow
+from opsctl.wiring import passes_to
 
 if TYPE_CHECKING:
     from opsctl.checks.base import Role
@@ -32,6 +33,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
             snapshot.stack.services,
             {reading.target.id: reading.target for reading in snapshot.readings},
             all_runbooks(),
+            passes_to(snapshot),
         )
         causes = ranking.rank(findings, explanations, role_of, is_down)
     else:

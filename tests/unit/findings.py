@@ -34,6 +34,7 @@ def explanations(
     rules: Mapping[str, Mapping[str, list[str]]],
     targets: Mapping[str, Target] | None = None,
     even_as_warning: tuple[str, ...] = (),
+    passes_to: Mapping[str, set[str]] | None = None,
 ) -> Explanations:
     """Return explanations from `{slug: {scope: [patterns]}}`."""
     runbooks = {
@@ -46,4 +47,4 @@ def explanations(
         )
         for slug, scopes in rules.items()
     }
-    return Explanations(stack, targets or {}, runbooks)
+    return Explanations(stack, targets or {}, runbooks, passes_to)

@@ -173,3 +173,15 @@ def test_every_failing_finding_is_accounted_for(rows: list[tuple[str, str, str]]
     if failing:
         assert causes.proven or causes.unproven
     assert ranked(*reversed(findings)).proven == causes.proven
+
+
+def test_a_502_is_the_fault_of_the_service_that_listens_there_though_no_depends_on_says_so() -> None:
+    stack = services(db=[], products=["db"], nginx=[], pages=["nginx"])
+    by = explanations(stack, RULES, passes_to={"nginx": {"products"}})
+    causes = ranked(
+        finding("nginx/upstream-refused", "nginx"),
+        finding("container/exited", "db"),
+        finding("http/status", "pages"),
+        by=by,
+    )
+    assert names(causes) == [("container/exited", "db"), ("http/status", "pages")]
