@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from opsctl.facts.redis import RedisFacts
     from opsctl.model import Finding
 
+CLIENT_BUFFERS = 64 * 1024
+"""What the buffers of a client that writes take of maxmemory while it writes: 16 KiB each way, and more
+for what it sends (networking.c, PROTO_IOBUF_LEN and PROTO_REPLY_CHUNK_BYTES)."""
+NEARLY_FULL = 0.9
 FRAGMENTED_FLOOR = 100 * 1024 * 1024
 """Bytes of holes below which nothing is said: Redis' own active-defrag-ignore-bytes is 100mb."""
 
@@ -45,10 +49,12 @@ def memory_full(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
         ],
     }
     if policy == "noeviction":
-        refused = counted >= limit or over > 0  # INFO itself made Redis compare the two
-        if refused:
+        rate = facts.refused_writes_per_second or 0
+        no_room = counted / limit >= NEARLY_FULL and counted + CLIENT_BUFFERS >= limit
+        if no_room or over > 0 or rate > 0:
+            refused = f", {rate:g} a second" if rate else ""
             yield context.critical(
-                f"{amount} used with noeviction: Redis refuses writes",
+                f"{amount} used with noeviction: Redis refuses writes{refused}",
                 value=round(counted / limit, 4),
                 threshold=1.0,
                 unit="ratio",
@@ -60,7 +66,7 @@ def memory_full(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
                 f"{amount} used; with noeviction writes are refused when it is full",
                 **details,
             )
-    elif over >= 1 and counted >= limit and not facts.evicted_per_second:
+    elif facts.refused_writes_per_second or (over >= 1 and counted >= limit and not facts.evicted_per_second):
         yield context.critical(
             f"{amount} used and {policy} finds nothing to evict: Redis refuses writes",
             value=round(counted / limit, 4),

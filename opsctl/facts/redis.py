@@ -108,6 +108,13 @@ class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
             "Milliseconds since memory rose above maxmemory, 0 if it is not above",
         ),
     ] = None
+    refused_writes: Annotated[
+        int | None, counter("redis_errors_total", "Error answers by kind; OOM: memory is full", err="OOM")
+    ] = None
+    refused_writes_per_second: Annotated[
+        float | None,
+        gauge("opsctl_redis_refused_writes_per_second", "Writes refused with OOM a second, over a second"),
+    ] = None
     total_system_memory: Annotated[
         int | None, gauge("redis_total_system_memory_bytes", "Memory of the machine", unit="bytes")
     ] = None

@@ -24,17 +24,13 @@ from opsctl.probes.redis_parsing import (
     info_values,
     slow_command,
 )
+from opsctl.probes.redis_window import LENGTH_COMMANDS, measure, queue_lengths
 from opsctl.stack.specs import RedisSpec
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
 
 SLOW_LOG_ENTRIES = 64
-WINDOW_SECONDS = 1.0
-"""Evictions and the growth of queues are judged over this window, never as lifetime totals."""
-NEAR_FULL = 0.9
-
-_LENGTH_COMMANDS = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
 
 
 def probe(context: ProbeContext) -> RedisFacts:
@@ -255,7 +251,7 @@ def _read(
     kinds = {name: batch.take(f"queue {name}", f"let the user run TYPE {name}") for name in spec.queues}
     values["queues"] = _queues(client, spec, database, kinds, batch.problems)
     values |= _exposure(context, spec, password, values)
-    _over_a_window(context, client, database, kinds, values)
+    measure(client, context.left - 0.4, kinds, values)
     return RedisFacts(
         up=True,
         connection=Connection(state="ok", address=context.target.address, seconds=time.monotonic() - began),
@@ -275,21 +271,10 @@ def _database(spec: RedisSpec) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
-def _lengths(client: Any, kinds: dict[str, Any]) -> dict[str, Any]:
-    """Return the length of each queue that can have one; a missing key is an empty queue."""
-    commands = {name: _LENGTH_COMMANDS[kind] for name, kind in kinds.items() if kind in _LENGTH_COMMANDS}
-    pipeline = client.pipeline(transaction=False)
-    for name, command in commands.items():
-        pipeline.execute_command(command, name)
-    answers = pipeline.execute(raise_on_error=False) if commands else []
-    found = {name: 0 for name, kind in kinds.items() if kind == "none"}
-    return found | dict(zip(commands, answers, strict=True))
-
-
 def _queues(
     client: Any, spec: RedisSpec, database: int, kinds: dict[str, Any], problems: list[FactProblem]
 ) -> list[Queue]:
-    lengths = _lengths(client, kinds)
+    lengths = queue_lengths(client, kinds)
     for name, kind in kinds.items():
         message = ""
         if isinstance(lengths.get(name), Exception):
@@ -307,7 +292,7 @@ def _queues(
             name=name,
             limit=limit,
             length=lengths.get(name),
-            command=_LENGTH_COMMANDS.get(kinds.get(name, ""), "LLEN"),
+            command=LENGTH_COMMANDS.get(kinds.get(name, ""), "LLEN"),
         )
         for name, limit in spec.queues.items()
     ]
@@ -336,42 +321,3 @@ def _exposure(
     elif context.service.container:
         found |= {"listens_on": [], "listens_beyond_loopback": None}
     return found
-
-
-def _over_a_window(
-    context: ProbeContext, client: Any, database: int, kinds: dict[str, Any], values: dict[str, Any]
-) -> None:
-    """Add evictions and queue growth a second, where either may matter: it costs a second's wait."""
-    queues: list[Queue] = values["queues"]
-    long = [queue for queue in queues if queue.length is not None and queue.length >= queue.limit]
-    evicting = may_evict(values)
-    window = min(WINDOW_SECONDS, context.left - 0.4)
-    if window < 0.2 or not (long or evicting):
-        if values.get("maxmemory") is not None and not evicting:
-            values["evicted_per_second"] = 0.0  # memory is not full, or nothing is ever evicted
-        return
-    first, at = values.get("evicted_keys"), time.monotonic()
-    time.sleep(window)
-    second = info_values(client.info("stats"))["evicted_keys"] if evicting else None
-    lengths = _lengths(client, {queue.name: kinds[queue.name] for queue in long})
-    seconds = time.monotonic() - at
-    if first is not None and second is not None:
-        values["evicted_per_second"] = round((second - first) / seconds, 1)
-    elif not evicting and values.get("maxmemory") is not None:
-        values["evicted_per_second"] = 0.0
-    grown = {
-        queue.name: round((lengths[queue.name] - (queue.length or 0)) / seconds, 1)
-        for queue in long
-        if isinstance(lengths.get(queue.name), int)
-    }
-    values["queues"] = [
-        msgspec.structs.replace(queue, growth_per_second=grown.get(queue.name)) for queue in queues
-    ]
-
-
-def may_evict(values: dict[str, Any]) -> bool:
-    """Return whether keys may be evicted now: a policy that does so, and 90 % of maxmemory in use."""
-    used, limit = values.get("used_memory"), values.get("maxmemory")
-    if not used or not limit or values.get("maxmemory_policy") == "noeviction":
-        return False
-    return bool(used >= NEAR_FULL * limit)

@@ -58,6 +58,11 @@ def info_values(info: dict[str, Any]) -> dict[str, Any]:
         return None if name not in info else info[name] == good
 
     microseconds = number("server_time_usec")
+    refused = info.get("errorstat_OOM")
+    if isinstance(refused, dict):
+        refused = refused.get("count")
+    elif "total_error_replies" in info:  # errors are counted since Redis 6.2
+        refused = 0
     link_down = number("master_link_down_since_seconds")
     host, port = info.get("master_host"), info.get("master_port")
     return {
@@ -78,6 +83,7 @@ def info_values(info: dict[str, Any]) -> dict[str, Any]:
         "allocator_fragmentation_ratio": number("allocator_frag_ratio", float),
         "allocator_fragmentation": number("allocator_frag_bytes"),
         "evicted_keys": number("evicted_keys"),
+        "refused_writes": refused if isinstance(refused, int) else None,
         "rdb_last_save_ok": flag("rdb_last_bgsave_status", "ok"),
         "rdb_last_save_time": number("rdb_last_save_time"),
         "rdb_changes_since_save": number("rdb_changes_since_last_save"),

@@ -177,8 +177,14 @@ def test_loading() -> None:
 
 
 def fill(client: Any) -> None:
-    for number in range(200):
-        client.set(f"key:{number}", "x" * 50_000)
+    """Write until the last byte: large values first, then small ones. Ends with the refusal of one."""
+    import redis
+
+    for size in (50_000, 500, 1):
+        with contextlib.suppress(redis.exceptions.ResponseError):
+            for number in range(5000):
+                client.set(f"key:{size}:{number}", "x" * size)
+    client.set("one more", "x" * 100)
 
 
 @pytest.mark.parametrize("maxmemory", ["3mb", "100kb"])
@@ -196,16 +202,37 @@ def test_memory_full_with_noeviction(maxmemory: str) -> None:
         assert_healthy(server)
 
 
-def test_memory_full_where_the_policy_finds_nothing_to_evict() -> None:
-    import redis
+@contextlib.contextmanager
+def refused_writer(server: RedisServer) -> Iterator[None]:
+    """Fill the memory and go on with writes that find no room."""
+    over = threading.Event()
 
-    with running() as server, server.client() as client:
-        client.config_set("maxmemory", "3mb")
-        client.config_set("maxmemory-policy", "volatile-lru")
-        with pytest.raises(redis.exceptions.ResponseError, match="maxmemory"):
-            fill(client)
-        wait_until(lambda: first(examine(server)) == "redis/memory-full:redis", "memory-full")
-        client.flushall()
+    def write() -> None:
+        with server.client() as client:
+            for number in range(100):
+                with contextlib.suppress(Exception):
+                    client.set(f"key:{number}", "x" * 50_000)
+            while not over.wait(0.05):
+                with contextlib.suppress(Exception):
+                    client.set("another", "x" * 200_000)
+
+    with in_background(write), server.client() as client:
+        try:
+            wait_until(lambda: "errorstat_OOM" in client.info("errorstats"), "refused writes")
+            yield
+        finally:
+            over.set()
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "volatile-lru"])
+def test_writes_too_large_for_what_is_left_are_refused(policy: str) -> None:
+    with running(maxmemory="3mb", maxmemory_policy=policy) as server:
+        with refused_writer(server):
+            diagnosis = examine(server)
+        assert first(diagnosis) == "redis/memory-full:redis"
+        assert found(diagnosis, "redis/memory-full").status is Status.CRITICAL
+        with server.client() as client:
+            client.flushall()
         settle(server)
 
 

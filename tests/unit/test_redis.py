@@ -16,7 +16,6 @@ from opsctl.facts.redis import Queue, RedisFacts, SlowCommand
 from opsctl.judge import judge
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import Finding, Reading, Snapshot, StackSummary, Status, Target
-from opsctl.probes.redis import may_evict
 from opsctl.probes.redis_parsing import (
     answer_state,
     config_values,
@@ -24,6 +23,7 @@ from opsctl.probes.redis_parsing import (
     process_state,
     slow_command,
 )
+from opsctl.probes.redis_window import near_full
 
 DATA = Path(__file__).parent / "data" / "redis"
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -117,13 +117,14 @@ def test_a_full_server_refuses_writes() -> None:
     [
         ({"used_memory": 95 * MIB, "maxmemory": 100 * MIB}, "memory-full", Status.WARNING),
         ({"used_memory": 100 * MIB, "maxmemory": 100 * MIB}, "memory-full", Status.CRITICAL),
+        ({"used_memory": 3 * MIB - 20_000, "maxmemory": 3 * MIB}, "memory-full", Status.CRITICAL),
         (
-            {"used_memory": 99, "maxmemory": 100, "over_maxmemory_milliseconds": 5},
+            {"used_memory": 99 * MIB, "maxmemory": 100 * MIB, "over_maxmemory_milliseconds": 5},
             "memory-full",
             Status.CRITICAL,
         ),
         (
-            {"used_memory": 110, "maxmemory": 100, "not_counted_for_eviction": 60},
+            {"used_memory": 110 * MIB, "maxmemory": 100 * MIB, "not_counted_for_eviction": 60 * MIB},
             "memory-full",
             Status.OK,
         ),
@@ -131,6 +132,21 @@ def test_a_full_server_refuses_writes() -> None:
             {"used_memory": 110, "maxmemory": 100, "maxmemory_policy": "allkeys-lru"},
             "memory-full",
             Status.OK,
+        ),
+        (
+            {"used_memory": 95 * MIB, "maxmemory": 100 * MIB, "refused_writes_per_second": 2.0},
+            "memory-full",
+            Status.CRITICAL,
+        ),
+        (
+            {
+                "used_memory": 95,
+                "maxmemory": 100,
+                "maxmemory_policy": "volatile-ttl",
+                "refused_writes_per_second": 2.0,
+            },
+            "memory-full",
+            Status.CRITICAL,
         ),
         ({"evicted_per_second": 3.0}, "evicting", Status.OK),
         ({"evicted_per_second": 300.0}, "evicting", Status.WARNING),
@@ -356,13 +372,17 @@ def test_process_state(stat: str, state: str) -> None:
     assert process_state(stat) == state
 
 
-def test_evictions_are_measured_only_where_they_can_happen() -> None:
-    full = {"used_memory": 95, "maxmemory": 100, "maxmemory_policy": "allkeys-lru"}
-    assert may_evict(full)
-    assert not may_evict(full | {"maxmemory_policy": "noeviction"})
-    assert not may_evict(full | {"used_memory": 50})
-    assert not may_evict(full | {"maxmemory": 0})
-    assert not may_evict({})
+def test_a_second_look_is_taken_only_where_memory_is_nearly_full() -> None:
+    assert near_full({"used_memory": 95, "maxmemory": 100})
+    assert not near_full({"used_memory": 50, "maxmemory": 100})
+    assert not near_full({"used_memory": 95, "maxmemory": 0})
+    assert not near_full({})
+
+
+def test_refused_writes_are_counted() -> None:
+    assert info_values(info("full_7.0.15"))["refused_writes"] == 1
+    assert info_values(info("master_7.0.15"))["refused_writes"] == 0
+    assert info_values({})["refused_writes"] is None
 
 
 PLAIN = st.one_of(

@@ -1,0 +1,76 @@
+"""What only a second look a moment later shows: evictions, refused writes, growing queues.
+
+Lifetime totals are never judged as rates. The wait is spent only where one of them may matter.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from opsctl.probes.redis_parsing import info_values
+
+if TYPE_CHECKING:
+    from opsctl.facts.redis import Queue
+
+WINDOW_SECONDS = 1.0
+NEAR_FULL = 0.9
+LENGTH_COMMANDS = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
+
+
+def queue_lengths(client: Any, kinds: dict[str, Any]) -> dict[str, Any]:
+    """Return the length of each queue that can have one; a missing key is an empty queue."""
+    commands = {name: LENGTH_COMMANDS[kind] for name, kind in kinds.items() if kind in LENGTH_COMMANDS}
+    pipeline = client.pipeline(transaction=False)
+    for name, command in commands.items():
+        pipeline.execute_command(command, name)
+    answers = pipeline.execute(raise_on_error=False) if commands else []
+    found = {name: 0 for name, kind in kinds.items() if kind == "none"}
+    return found | dict(zip(commands, answers, strict=True))
+
+
+def near_full(values: dict[str, Any]) -> bool:
+    """Return whether so much of maxmemory is in use that keys may be evicted or writes refused now."""
+    used, limit = values.get("used_memory"), values.get("maxmemory")
+    return bool(used and limit and used >= NEAR_FULL * limit)
+
+
+def measure(client: Any, left: float, kinds: dict[str, Any], values: dict[str, Any]) -> None:
+    """Add rates to the values: of evictions and refusals where memory is nearly full, of long queues.
+
+    Args:
+        client: asked a second time.
+        left: seconds that may be spent.
+        kinds: the type of each queue's key.
+        values: fields of `RedisFacts` as first read; changed in place.
+    """
+    queues: list[Queue] = values["queues"]
+    long = [queue for queue in queues if queue.length is not None and queue.length >= queue.limit]
+    full = near_full(values)
+    if not full and values.get("maxmemory") is not None:
+        values |= {"evicted_per_second": 0.0, "refused_writes_per_second": 0.0}
+    window = min(WINDOW_SECONDS, left)
+    if window < 0.2 or not (long or full):
+        return
+    began = time.monotonic()
+    time.sleep(window)
+    info = info_values(client.info()) if full else {}
+    lengths = queue_lengths(client, {queue.name: kinds[queue.name] for queue in long})
+    seconds = time.monotonic() - began
+    for total, rate in (
+        ("evicted_keys", "evicted_per_second"),
+        ("refused_writes", "refused_writes_per_second"),
+    ):
+        first, second = values.get(total), info.get(total)
+        if first is not None and second is not None:
+            values[rate] = round(max(second - first, 0) / seconds, 1)
+    grown = {
+        queue.name: round((lengths[queue.name] - (queue.length or 0)) / seconds, 1)
+        for queue in long
+        if isinstance(lengths.get(queue.name), int)
+    }
+    values["queues"] = [
+        msgspec.structs.replace(queue, growth_per_second=grown.get(queue.name)) for queue in queues
+    ]
