@@ -9,6 +9,7 @@ import msgspec
 from opsctl.errors import UserError
 from opsctl.facts import facts_class
 from opsctl.files import write_whole
+from opsctl.kinds import KINDS
 from opsctl.model import Reading, Snapshot
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def reading_from(item: dict[str, Any]) -> Reading:
     """
     facts = item.pop("facts", None)
     reading = msgspec.convert(item, Reading)
+    if reading.target.kind not in KINDS:
+        raise LookupError(f"no kind named {reading.target.kind!r}")
     if facts is None:
         return reading
     return msgspec.structs.replace(reading, facts=msgspec.convert(facts, facts_class(reading.target.kind)))
