@@ -240,11 +240,12 @@ def _alone(form: str) -> re.Pattern[str]:
 
 def _without_cut_secret(text: str, forms: tuple[tuple[str, re.Pattern[str] | None], ...]) -> str:
     """Mask the beginning of a known secret at the very end of a text that was cut too early."""
+    size = len(text)
     for form, _ in forms:
-        first = form[:_MIN_CUT]
-        at = text.rfind(first, max(0, len(text) - len(form)))
-        in_secret = len(text) - at > _open_part(form)
-        if at >= 0 and in_secret and len(form) > _MIN_CUT and form.startswith(text[at:]):
+        at = text.rfind(form[:_MIN_CUT], max(0, size - len(form)))
+        if at < 0 or len(form) <= _MIN_CUT or not form.startswith(text[at:]):
+            continue
+        if size - at > _open_part(form):
             return text[:at] + MASK
     return text
 
