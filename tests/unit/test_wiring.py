@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from opsctl.facts.base import Facts
+from opsctl.facts.base import Connection, Facts
 from opsctl.facts.nginx import NginxFacts, Upstream
 from opsctl.model import Reading, Snapshot, StackSummary, Target
 from opsctl.wiring import passes_to
@@ -29,6 +29,7 @@ def snapshot(*readings: tuple[Target, Facts | None]) -> Snapshot:
 
 def test_upstreams_are_joined_to_the_services_that_listen_there() -> None:
     nginx = NginxFacts(
+        connection=Connection(state="ok"),
         upstreams=[
             Upstream(address="localhost:8000"),
             Upstream(address="unix:/run/php/fpm.sock"),
