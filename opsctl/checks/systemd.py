@@ -237,7 +237,8 @@ def _looping(unit: Unit, context: CheckContext) -> Finding:
     if unit.sub_state == "auto-restart" and status is Status.OK and count:
         status = Status.WARNING
     state = "systemd gave it up" if gave_up else f"now {unit.state} ({unit.sub_state})"
-    reason = f": {words.ending(unit)}" if status.failing and not unit.running else ""
+    ending = words.logged_ending(unit) or (words.ending(unit) if unit.result != "success" else "")
+    reason = f": {ending}" if status.failing and ending else ""
     return context.finding(
         status,
         f"{unit.name} restarted {count_text(count, 'time')}, {state}{reason}",

@@ -5,6 +5,7 @@ After the tables of systemd.exec(5), "Process Exit Codes", and systemd.service(5
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,21 @@ def ending(unit: Unit) -> str:
         meaning = EXIT_MEANINGS.get(unit.exit_status)
         return f"exit code {unit.exit_status}" + (f": {meaning}" if meaning else "")
     return RESULT_MEANINGS.get(unit.result, f"result {unit.result or 'unknown'}")
+
+
+def logged_ending(unit: Unit) -> str:
+    """Return how the run before this one ended, from systemd's own line about it; empty where it is gone."""
+    for line in reversed(unit.log):
+        found = re.search(
+            r"Main process exited, code=(exited|killed|dumped), status=(\d{1,3})/", line, re.ASCII
+        )
+        if found:
+            number = int(found.group(2))
+            if found.group(1) != "exited":
+                return f"killed by {signal_name(number)}"
+            meaning = EXIT_MEANINGS.get(number)
+            return f"exit code {number}" + (f": {meaning}" if meaning else "")
+    return ""
 
 
 def fix(unit: Unit) -> str:

@@ -98,7 +98,8 @@ def _with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem]
     kills += [
         kill.at for kill in _kernel_kills(context) if unit.name in kill.cgroup.split("/") and kill.at > since
     ]
-    log = [] if unit.running else _log(unit, context, problems)
+    restarted = history is not None and history.restarts > 0
+    log = [] if unit.running and not restarted else _log(unit, context, problems)
     return msgspec.structs.replace(
         unit,
         restarts_lately=history.restarts if history else None,

@@ -38,8 +38,18 @@ def name() -> str:
     return f"app-{secrets.token_hex(3)}"
 
 
+OFF = {"warning": None, "critical": None}
+OF_NEIGHBOURS = ("cpu-saturated", "io-pressure", "memory-pressure", "memory-exhausted", "swap-thrashing")
+"""What the neighbouring tests do to the machine is not judged here."""
+
+
+def stack(services: dict[str, Any]) -> str:
+    thresholds = {f"host/{name}": OFF for name in OF_NEIGHBOURS}
+    return json.dumps({"name": "t", "services": services, "thresholds": thresholds})
+
+
 def stack_of(*units: str) -> str:
-    return json.dumps({"name": "t", "services": {unit.partition("@")[0]: {"unit": unit} for unit in units}})
+    return stack({unit.partition("@")[0]: {"unit": unit} for unit in units})
 
 
 def failing(result: dict[str, Any]) -> list[str]:
@@ -240,15 +250,15 @@ def test_postgresql_is_judged_by_its_clusters(machine: Machine) -> None:
     machine.run("systemctl", "restart", "postgresql")
     cluster = "postgresql@15-main.service"
     wait_until(lambda: machine.show(cluster, "ActiveState") == "active", cluster, 60)
-    stack = json.dumps({"name": "t", "services": {"db": {"unit": "postgresql"}}})
-    assert failing(machine.diagnose(stack)) == []
+    database = stack({"db": {"unit": "postgresql"}})
+    assert failing(machine.diagnose(database)) == []
     machine.run("systemctl", "stop", cluster)
     assert machine.show("postgresql", "ActiveState") == "active"
-    result = machine.diagnose(stack)
+    result = machine.diagnose(database)
     assert first(result) == ("systemd/inactive", "db")
     assert cluster in result["root_causes"][0]["summary"]
     machine.run("systemctl", "start", cluster)
-    assert failing(machine.diagnose(stack)) == []
+    assert failing(machine.diagnose(database)) == []
 
 
 def test_the_unit_that_others_lean_on_is_the_cause(machine: Machine, name: str) -> None:
@@ -262,7 +272,7 @@ def test_the_unit_that_others_lean_on_is_the_cause(machine: Machine, name: str) 
     machine.run("systemctl", "start", f"{name}-app", check=False)
     wait_until(lambda: machine.show(f"{name}-app", "ActiveState") == "failed", name)
     services = {"db": {"unit": f"{name}-db"}, "app": {"unit": f"{name}-app", "depends_on": ["db"]}}
-    result = machine.diagnose(json.dumps({"name": "t", "services": services}))
+    result = machine.diagnose(stack(services))
     assert [(item["id"], item["target"]) for item in result["root_causes"]] == [("systemd/inactive", "db")]
     assert {(item["id"], item["target"]) for item in result["root_causes"][0]["chain"]} == {
         ("systemd/failed", "app")
@@ -290,7 +300,7 @@ def test_secrets_in_the_journal_stay_there(machine: Machine, name: str) -> None:
 def test_a_name_that_cannot_be_a_unit_spoils_nothing(machine: Machine, name: str) -> None:
     running(machine, name)
     services = {"a": {"unit": "template@.service"}, "z": {"unit": name}}
-    result = machine.diagnose(json.dumps({"name": "t", "services": services}))
+    result = machine.diagnose(stack(services))
     assert failing(result) == []
     unknown = {item["target"] for item in result["findings"] if item["status"] == "unknown"}
     assert "a" in unknown
@@ -299,8 +309,8 @@ def test_a_name_that_cannot_be_a_unit_spoils_nothing(machine: Machine, name: str
 
 @pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="this machine was started with systemd")
 def test_a_machine_without_systemd_is_unknown_not_well() -> None:
-    stack = parse(stack_of("nginx").encode(), "test.yml", Path("/tmp"))
-    result = diagnose(collect(stack, wanted=lambda target: target.kind == "systemd"))
+    here = parse(stack_of("nginx").encode(), "test.yml", Path("/tmp"))
+    result = diagnose(collect(here, wanted=lambda target: target.kind == "systemd"))
     statuses = {item.status for item in result.findings if item.kind == "systemd"}
     assert statuses == {Status.UNKNOWN}
     assert result.root_causes == ()

@@ -199,6 +199,16 @@ def test_the_line_that_says_most() -> None:
     assert words.telling_line(changed(log=[])) == ""
 
 
+def test_a_loop_that_runs_just_now_still_says_why() -> None:
+    log = ["app.service: Main process exited, code=exited, status=203/EXEC", "Started app.service."]
+    unit = changed(restarts=5, restarts_lately=5, started_at=NOW.timestamp() - 1, log=log)
+    (finding,) = [item for item in judged(unit) if item.id == "systemd/crash-looping"]
+    assert "exit code 203: the program of ExecStart=" in finding.summary
+    killed = changed(log=["app.service: Main process exited, code=killed, status=9/KILL"])
+    assert words.logged_ending(killed) == "killed by SIGKILL"
+    assert words.logged_ending(RUNNING) == ""
+
+
 def test_moments() -> None:
     assert parsing.moment("n/a") is None
     assert parsing.moment("Sat 2026-02-31 04:30:49 UTC") is None
