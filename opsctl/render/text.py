@@ -86,12 +86,17 @@ def summary_line(diagnosis: Diagnosis) -> str:
 
 
 def _worth_showing(diagnosis: Diagnosis) -> list[Step]:
-    """Return the path without the steps that only could not look because their parent is down."""
+    """Return the path without what says nothing.
+
+    That is: deeper questions with a good answer, and steps
+    that only could not look because their parent is down.
+    """
     blocked = {f"{item.id}:{item.target}" for item in diagnosis.findings if item.status is Status.BLOCKED}
     return [
         step
         for step in diagnosis.path
-        if not (step.answer == "could not look" and step.because and blocked.issuperset(step.because))
+        if not (step.depth and not step.because)
+        and not (step.answer == "could not look" and step.because and blocked.issuperset(step.because))
     ]
 
 
