@@ -5,6 +5,7 @@ Only hosts, ports and paths may differ. A second stack file would drift from the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -18,12 +19,13 @@ ADDRESSES = frozenset(
 )
 
 
-def shipped(name: str, overrides: dict[str, str] | None = None) -> str:
+def shipped(name: str, overrides: dict[str, str] | None = None, off: Iterable[str] = ()) -> str:
     """Return a shipped stack file as YAML with some of its addresses replaced.
 
     Args:
         name: of the file, without .yml.
         overrides: `services.bot.telegram.api_url` -> value; list items go by number, `*` is each of them.
+        off: checks whose limits are switched off.
 
     Raises:
         ValueError: the path leads nowhere, or to something that is no address.
@@ -35,6 +37,8 @@ def shipped(name: str, overrides: dict[str, str] | None = None) -> str:
             raise ValueError(f"{path} is no host, port or path; the lab changes nothing else")
         for holder in _holders(value, parts[:-1], path):
             holder[parts[-1]] = new
+    for slug in off:
+        value.setdefault("thresholds", {})[slug] = {"warning": None, "critical": None}
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 

@@ -10,10 +10,6 @@ from statistics import median
 from typing import Any
 
 Wanted = Sequence[tuple[tuple[str, ...], str]]
-NEIGHBOURS = frozenset(
-    {"host/cpu-saturated", "host/io-pressure", "host/memory-pressure", "host/disk-filling", "host/oom-kills"}
-)
-"""What other work on the same machine causes; left out with --shared-machine."""
 
 
 @dataclass
@@ -40,14 +36,6 @@ class Result:
     def right(self) -> bool:
         """True where nothing is wrong with it."""
         return not self.error and self.first and self.exact and self.path and not self.false_alarms
-
-
-def without_neighbours(diagnosis: dict[str, Any]) -> dict[str, Any]:
-    """Return the diagnosis without what other work on this machine causes."""
-    kept = dict(diagnosis)
-    for part in ("root_causes", "unproven", "also", "findings"):
-        kept[part] = [item for item in diagnosis[part] if item["id"] not in NEIGHBOURS]
-    return kept
 
 
 def judge(
@@ -79,7 +67,7 @@ def judge(
     result.notes += [f"innocent but blamed: {slug}" for slug, _ in roots if _matches(slug, innocent)]
 
     def is_one(root: tuple[str, str], wanted: Wanted) -> bool:
-        return any(root[0] in slugs and root[1] == target for slugs, target in wanted)
+        return any(_matches(root[0], slugs) and root[1] == target for slugs, target in wanted)
 
     if not expect and not abstain:  # a control: nothing at all may be found
         result.false_alarms = [f"{item['id']}@{item['target']}" for item in failing]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.lab.stacks.base import System
+from tests.lab.stacks.rostferrum import Rostferrum
 from tests.lab.stacks.wishlins import Wishlins
 
-SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Wishlins,)}
+SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Rostferrum, Wishlins)}

@@ -16,6 +16,10 @@ PYTHONPATH = f"{INSIDE_APPS}:{INSIDE_PACKAGES}"
 STACK_FILE = "/etc/opsctl/opsctl.yml"
 
 
+NEIGHBOURS = ("host/cpu-saturated", "host/io-pressure", "host/memory-pressure")
+"""What other work on the same machine causes; switched off where the lab has to share it."""
+
+
 class System:
     """One of the five systems, booted on a server of its own.
 
@@ -27,6 +31,9 @@ class System:
     overrides: dict[str, str] = {}
     services: dict[str, str] = {}
     """Role -> service of the stack file."""
+    units: dict[str, str] = {}
+    """Role -> unit, where a unit runs it."""
+    database_url = ""
     urls: tuple[str, ...] = ()
     """What must answer when the system works."""
 
@@ -35,15 +42,16 @@ class System:
         """What the light load asks for."""
         return self.urls
 
-    def __init__(self) -> None:
+    def __init__(self, shared_machine: bool = False) -> None:
         self.server = Server(docker=self.docker)
+        self.off = NEIGHBOURS if shared_machine else ()
 
     # -- life -------------------------------------------------------------------------------------
 
     def boot(self) -> None:
         """Boot the server and everything on it, and wait until the stack works."""
         self.server.start()
-        self.server.write(STACK_FILE, shipped(self.name, self.overrides))
+        self.server.write(STACK_FILE, shipped(self.name, self.overrides, self.off))
         self.install()
         self.bring_up()
         self.wait_healthy()

@@ -58,6 +58,7 @@ class Wishlins(ComposeSystem):
         "proxy": "nginx",
     }
     containers = {"db": "postgres"}
+    certificates = ("/etc/letsencrypt/live/your-domain.com", ("your-domain.com",))
     urls = (
         "https://your-domain.com/",
         "https://your-domain.com/api/v1/users",
@@ -87,7 +88,7 @@ class Wishlins(ComposeSystem):
                     healthcheck=self.healthcheck(
                         "curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/live", "10s"
                     ),
-                    mem_limit="256m",
+                    mem_limit="257m",
                     **here,
                 ),
                 "frontend": self.service(

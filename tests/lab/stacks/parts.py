@@ -1,0 +1,50 @@
+"""Servers of Debian's own packages, as several of the systems run them under systemd."""
+
+from __future__ import annotations
+
+from tests.lab.stacks.base import System
+
+CLUSTER = "/var/lib/postgresql/15/main"
+POSTGRES_LOG = "/var/log/postgresql/postgresql-15-main.log"
+
+
+def postgres(system: System, database: str, role: str, password: str, schema: str) -> None:
+    """Start Debian's cluster with a database, its owner and its tables."""
+    system.sh(
+        f"""set -e
+        [ -d /etc/postgresql/15/main ] || pg_createcluster -e UTF8 --locale C.UTF-8 15 main -- --no-sync >/dev/null
+        systemctl enable -q postgresql
+        echo "log_line_prefix = '%m [%p] %q%u@%d '" >> /etc/postgresql/15/main/postgresql.conf
+        echo "shared_buffers = 32MB" >> /etc/postgresql/15/main/postgresql.conf
+        systemctl start postgresql
+        cd /
+        setpriv --reuid=postgres --regid=postgres --init-groups psql -q \
+            -c "create role {role} login password '{password}'" -c "create database {database} owner {role}\""""
+    )
+    system.server.write("/var/lib/postgresql/schema.sql", schema)
+    psql(system, f"-q -c 'set role {role}' -f /var/lib/postgresql/schema.sql {database}")
+
+
+def psql(system: System, arguments: str, check: bool = True) -> str:
+    """Run psql as the administrator."""
+    as_postgres = "setpriv --reuid=postgres --regid=postgres --init-groups"
+    return system.sh(f"cd / && {as_postgres} psql -v ON_ERROR_STOP=1 -At {arguments}", check=check)
+
+
+def session(system: System, name: str, sql: str, seconds: int, role: str, url: str) -> None:
+    """Keep a database session of the application busy in the background, as a unit of its own."""
+    script = f"(echo \"{sql}\"; sleep {seconds}) | exec psql -q '{url}?application_name={name}'"
+    system.server.write(f"/etc/lab/{name}.sh", f"#!/bin/sh\n{script}\n")
+    system.sh(
+        f"systemctl reset-failed lab-{name} 2>/dev/null; systemd-run -q --unit=lab-{name} sh /etc/lab/{name}.sh"
+    )
+
+
+def end_session(system: System, name: str) -> None:
+    """End such a session."""
+    system.sh(f"systemctl stop lab-{name} 2>/dev/null", check=False)
+
+
+def redis(system: System) -> None:
+    """Start Debian's Redis."""
+    system.sh("systemctl enable -q redis-server; systemctl start redis-server")
