@@ -200,6 +200,7 @@ def _assemble(
         _note_suspects(
             causes, root, chains[root.key], every, unseen if not proven else [], explanations, role_of
         )
+    causes.ruled_out.sort(key=lambda row: row.target == HOST_SERVICE)  # neighbours first, then the machine
     return causes
 
 
