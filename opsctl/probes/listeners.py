@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsctl.probes.addresses import beyond_loopback
+from opsctl.probes.addresses import beyond_loopback, is_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from opsctl.probes.base import Shared
 
 PROC = Path("/proc")
 MAX_BYTES = 8 * 1024 * 1024
@@ -204,3 +206,26 @@ def parse_cgroup(text: str) -> tuple[str, str]:
         if not unit and (units := _UNIT.findall(path)):
             unit = str(units[-1])
     return ("" if container else unit), container
+
+
+def listen_addresses(shared: Shared, host: str, port: int) -> list[str] | None:
+    """Return the addresses of this machine on which `port` listens, None where `host` is elsewhere.
+
+    `host` is where clients connect to. An address of another machine or of a container says
+    nothing about this machine's sockets. Needs no right; processes are not looked for.
+    """
+    if not is_here(host):
+        return None
+    try:
+        found = shared.once("listening-addresses", _listening)
+    except OSError:
+        return None
+    return list(dict.fromkeys(item.address for item in found if item.port == port))
+
+
+def _listening() -> list[Listener]:
+    found: list[Listener] = []
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(FileNotFoundError), Path("/proc/net", name).open("rb") as file:
+            found += parse_tcp(file.read(MAX_BYTES).decode("ascii", "replace"))
+    return found

@@ -15,8 +15,9 @@ import msgspec
 
 from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.redis import Queue, RedisFacts
-from opsctl.probes.addresses import beyond_loopback, listen_addresses
+from opsctl.probes.addresses import beyond_loopback
 from opsctl.probes.connection import connection_state
+from opsctl.probes.listeners import listen_addresses
 from opsctl.probes.redis_parsing import (
     CONFIG_NAMES,
     answer_state,

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsctl.probes.addresses import beyond_loopback, is_here, listen_addresses
+from opsctl.probes.addresses import beyond_loopback, is_here
 from opsctl.probes.base import Shared
 from opsctl.probes.connection import connection_state
+from opsctl.probes.listeners import listen_addresses
 
 STATES = {
     "refused",
