@@ -133,7 +133,7 @@ class Server(Machine):
         began = time.monotonic()
         argv = ["python3", "-m", "opsctl", "diagnose", "--stack", path, "--output", "json", *options]
         if user:
-            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *argv]
+            argv = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups", *argv]
         result = self.run(*argv, check=False, seconds=seconds)
         wall = time.monotonic() - began
         if not result.stdout.startswith("{"):

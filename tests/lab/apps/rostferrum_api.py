@@ -19,7 +19,7 @@ cache = redis.Redis.from_url(
 
 @app.get("/product/{slug}/")
 def product(slug: str) -> HTMLResponse:
-    """Serve a product page; pages are kept in the cache for a second."""
+    """Serve a product page; pages are kept in the cache for a moment."""
     key = f"page:{slug}"
     page = cache.get(key)
     if page is None:
@@ -27,7 +27,7 @@ def product(slug: str) -> HTMLResponse:
         if not rows:
             raise HTTPException(404)
         page = f"<!doctype html><title>{rows[0][0]}</title><p>{rows[0][1]}".encode()
-        cache.set(key, page, ex=1)
+        cache.set(key, page, px=200)
     return HTMLResponse(page)
 
 

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -42,6 +44,19 @@ def log_as_json() -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
+
+
+def leaks(path: str = "/run/lab-leak") -> None:
+    """Take more and more memory once the file is there, as an application with a leak does."""
+
+    def take() -> None:
+        taken: list[bytearray] = []
+        while True:
+            time.sleep(0.3)
+            if Path(path).exists():
+                taken.append(bytearray(b"x" * 30_000_000))
+
+    threading.Thread(target=take, daemon=True).start()
 
 
 class Database:
@@ -92,6 +107,7 @@ class Database:
 
 def measured(app: FastAPI) -> None:
     """Count and time every request, and serve `/metrics`."""
+    leaks()
 
     @app.middleware("http")
     async def measure(request: Request, call_next: Any) -> Response:

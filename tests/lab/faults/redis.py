@@ -61,14 +61,12 @@ def cache_became_a_replica(lab: System) -> Iterator[None]:
 
 @fault("rostferrum", expect=[("redis/save-failing", "cache")], shows=[(FAILS, "api")])
 def cache_cannot_save(lab: System) -> Iterator[None]:
-    """Its folder is gone, and with a failed save it stops taking writes."""
-    lab.sh("redis-cli config set save '3600 1'; mkdir /var/lib/redis/gone; chown redis: /var/lib/redis/gone")
-    lab.sh(
-        "redis-cli config set dir /var/lib/redis/gone; rmdir /var/lib/redis/gone; redis-cli bgsave; sleep 2"
-    )
+    """Its folder belongs to somebody else, and with a failed save it stops taking writes."""
+    lab.sh("redis-cli config set save '3600 1'; chown root: /var/lib/redis; chmod 555 /var/lib/redis")
+    lab.sh("redis-cli bgsave; sleep 1.5")
     lab.see_load()
     yield
-    lab.sh("redis-cli config set dir /var/lib/redis; redis-cli save")
+    lab.sh("chown redis: /var/lib/redis; chmod 750 /var/lib/redis; redis-cli bgsave; sleep 1")
 
 
 @fault("rostferrum", expect=[("redis/clients-exhausted", "cache")], shows=[(FAILS, "api")])
@@ -78,9 +76,9 @@ def cache_out_of_connections(lab: System) -> Iterator[None]:
         "import socket,time\nheld=[]\nfor n in range(60):\n"
         "    held.append(socket.create_connection(('127.0.0.1', 6379)))\ntime.sleep(120)\n",
     )
-    lab.sh("redis-cli config set maxclients 40")
+    lab.sh(f"systemctl stop {lab.units['backend']}; redis-cli config set maxclients 40")
     lab.sh("systemd-run -q --unit=lab-clients python3 /etc/lab/clients.py; sleep 1")
-    lab.sh(f"systemctl restart {lab.units['backend']}; sleep 2")
+    lab.sh(f"systemctl start {lab.units['backend']}; sleep 2")
     lab.see_load()
     yield
     lab.sh("systemctl stop lab-clients; sleep 0.3; redis-cli config set maxclients 10000")

@@ -121,10 +121,14 @@ def application_unit_removed(lab: System) -> Iterator[None]:
 
 @fault("rostferrum", expect=[("systemd/oom-killed", "backend")], shows=[("http/status", "api")])
 def application_killed_for_memory(lab: System) -> Iterator[None]:
-    """The unit's memory limit is too low for the application."""
-    drop_in(lab, "backend", "[Service]\nMemoryMax=20M\nMemoryLimit=20M\nRestart=no\n")
+    """The application leaks, and reaches the unit's memory limit."""
     unit = lab.units["backend"]
-    lab.wait(f"[ $(systemctl show -P ActiveState {unit}) = failed ]", seconds=15)
+    drop_in(lab, "backend", "[Service]\nRestart=no\n")
+    lab.wait_healthy()
+    with lab.server.memory_limit(f"{unit}.service", 200_000_000):
+        lab.sh("touch /run/lab-leak")
+        lab.wait(f"[ $(systemctl show -P ActiveState {unit}) = failed ]", seconds=15)
+    lab.sh("rm -f /run/lab-leak")
     lab.see_load()
     yield
     undo_drop_in(lab, "backend")

@@ -96,7 +96,9 @@ class System:
 
     def see_load(self) -> None:
         """Ask each page once, as users do, so that what users meet is in the logs."""
-        self.sh("; ".join(f"curl -sk -m 4 -o /dev/null {url}" for url in self.urls), check=False)
+        self.sh(
+            "sleep 0.4; " + "; ".join(f"curl -sk -m 4 -o /dev/null {url}" for url in self.urls), check=False
+        )
 
     def diagnosis(self, *options: str, user: str = "") -> tuple[dict[str, Any], float]:
         """Return what opsctl says, and how long it took."""
@@ -137,8 +139,11 @@ class System:
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {folder}/privkey.pem \
                 -out /etc/lab/request.pem -subj '/CN={names[0]}' 2>/dev/null
             printf 'subjectAltName={alternatives}\\nbasicConstraints=CA:FALSE\\n' > /etc/lab/extensions
-            openssl x509 -req -in /etc/lab/request.pem -CA /etc/lab/ca.pem -CAkey /etc/lab/ca.key -CAcreateserial \
-                -days {days} -extfile /etc/lab/extensions -out {folder}/{chain} 2>/dev/null"""
+            mkdir -p /etc/lab/issued && : > /etc/lab/index.txt && echo 'unique_subject = no' > /etc/lab/index.txt.attr
+            printf '[ca]\ndefault_ca=lab\n[lab]\ndatabase=/etc/lab/index.txt\nnew_certs_dir=/etc/lab/issued\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n' > /etc/lab/ca.conf
+            openssl ca -batch -notext -config /etc/lab/ca.conf -cert /etc/lab/ca.pem -keyfile /etc/lab/ca.key \
+                -startdate $(date -u -d '-30 days' +%Y%m%d%H%M%SZ) -enddate $(date -u -d '{days} days' +%Y%m%d%H%M%SZ) \
+                -extfile /etc/lab/extensions -in /etc/lab/request.pem -out {folder}/{chain} 2>/dev/null"""
         )
 
     def firewall(self, *ports: int, networks: tuple[str, ...] = ()) -> None:
