@@ -1,25 +1,22 @@
 """From findings to root causes: who explains whom, what is left unexplained. Pure.
 
 A finding is a root cause if no other failing finding explains it. "Explains" comes from the
-runbooks' front matter and the stack's `depends_on`; targets are joined by service and file
-system, never by words in a message.
+runbooks' front matter and the stack's `depends_on` (`opsctl/explanations.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from opsctl.judge import ancestors
+from opsctl.explanations import FindingIndex
 from opsctl.model import HOST_SERVICE, Candidate, Finding, RootCause, RuledOut, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from opsctl.checks.base import Role
-    from opsctl.model import ServiceSummary, Target
-    from opsctl.runbooks import Runbook
+    from opsctl.explanations import Explanations
 
 
 @dataclass(frozen=True)
@@ -36,68 +33,6 @@ class Causes:
 Precedence = tuple[int, int, int, int, tuple[str, str, str]]
 
 
-class Explanations:
-    """Answers "can this finding be the reason of that one?" for one stack."""
-
-    def __init__(
-        self,
-        services: Mapping[str, ServiceSummary],
-        targets: Mapping[str, Target],
-        runbooks: Mapping[str, Runbook],
-        passes_to: Mapping[str, set[str]] | None = None,
-    ) -> None:
-        self.targets, self.runbooks = targets, runbooks
-        self.ancestors = {name: set(ancestors(name, services)) for name in services}
-        for proxy, others in (
-            passes_to or {}
-        ).items():  # the proxy's own trouble, not that of what leans on it
-            for other in others:
-                self.ancestors.setdefault(proxy, set()).update((other, *ancestors(other, services)))
-
-    def can(self, cause: Finding, effect: Finding) -> bool:
-        """Return whether `cause`, were it failing, could be the reason of `effect`."""
-        if cause.key == effect.key:
-            return False
-        runbook = self.runbooks.get(cause.id)
-        if runbook is None:
-            return False
-        explains = runbook.explains
-        target = self.targets.get(effect.target_id)
-        home = (effect.target, target.via) if target and target.via else (effect.target,)
-        if cause.target in home and _any(explains.service, effect):
-            return True
-        if cause.target in self.ancestors.get(effect.target, ()) and _any(explains.dependents, effect):
-            return True
-        if effect.target in self.ancestors.get(cause.target, ()) and _any(explains.dependencies, effect):
-            return True
-        if _any(explains.host, effect):
-            return True
-        return _any(explains.filesystem, effect) and self._same_filesystem(cause, effect)
-
-    def does(self, cause: Finding, effect: Finding) -> bool:
-        """Return whether a failing `cause` is taken as the reason of a failing `effect`."""
-        if not self.can(cause, effect):
-            return False
-        runbook = self.runbooks[cause.id]
-        return cause.status.rank >= effect.status.rank or runbook.even_as_warning
-
-    def _same_filesystem(self, cause: Finding, effect: Finding) -> bool:
-        """Return whether the effect's files lie on the mount point that the cause is about.
-
-        Where the effect's files are not known, only the root file system is taken for theirs.
-        """
-        target = self.targets.get(effect.target_id)
-        paths = target.paths if target else ()
-        mount = cause.subject.rstrip("/") or "/"
-        if not paths:
-            return mount == "/" or cause.subject == ""
-        return any(path == mount or path.startswith(mount.rstrip("/") + "/") for path in paths)
-
-
-def _any(patterns: list[str], finding: Finding) -> bool:
-    return any(fnmatchcase(finding.id, pattern) for pattern in patterns)
-
-
 def rank(
     findings: Iterable[Finding],
     explanations: Explanations,
@@ -107,7 +42,7 @@ def rank(
     """Return root causes, most severe first, with their chains, and what was ruled out."""
     every = list(findings)
     failing = [item for item in every if item.status.failing]
-    able = [item for item in failing if role_of(item.id) != "risk"]
+    able = FindingIndex(item for item in failing if role_of(item.id) != "risk")
 
     def precedence(item: Finding) -> Precedence:
         """Sort key: severe first, then down, then the deepest dependency, then causes before symptoms."""
@@ -118,8 +53,8 @@ def rank(
 
     effects: dict[tuple[str, str, str], list[Finding]] = {}
     explained: set[tuple[str, str, str]] = set()
-    for cause in able:
-        for effect in failing:
+    for effect in failing:
+        for cause in explanations.suspects(effect, able):
             if not explanations.does(cause, effect):
                 continue
             both_ways = role_of(effect.id) != "risk" and explanations.does(effect, cause)
@@ -185,51 +120,55 @@ def _assemble(
 
     # a risk hurts nobody yet: beside a fault it is only noticed
     leaders = [item for item in roots if role_of(item.id) != "risk"] or roots
+    leading = {item.key for item in leaders}
     worst = max((weight(item).rank for item in leaders), default=0)
+    unseen = FindingIndex(
+        item for item in every if item.status is Status.UNKNOWN and role_of(item.id) != "risk"
+    )
+    candidates: dict[tuple[str, str, str], Finding] = {}
+    accounted: dict[tuple[str, str, str], Finding] = {}
     for root in sorted(
         roots, key=lambda item: (-weight(item).rank, -len(chains[item.key]), precedence(item))
     ):
-        if root not in leaders or weight(root).rank < worst:
+        if root.key not in leading or weight(root).rank < worst:
             causes.also.append(root)
             continue
-        suspects = [item for item in every if role_of(item.id) != "risk" and explanations.can(item, root)]
-        unseen = [item for item in suspects if item.status is Status.UNKNOWN]
-        proven = not (role_of(root.id) == "symptom" and unseen)
-        entry = RootCause(finding=root, chain=chains[root.key], proven=proven)
-        (causes.proven if proven else causes.unproven).append(entry)
-        _note_suspects(
-            causes, root, chains[root.key], every, unseen if not proven else [], explanations, role_of
-        )
-    causes.ruled_out.sort(key=lambda row: row.target == HOST_SERVICE)  # neighbours first, then the machine
+        suspects = list(explanations.suspects(root, unseen)) if role_of(root.id) == "symptom" else []
+        entry = RootCause(finding=root, chain=chains[root.key], proven=not suspects)
+        (causes.unproven if suspects else causes.proven).append(entry)
+        candidates |= {item.key: item for item in suspects}
+        accounted |= {item.key: item for item in (root, *chains[root.key])}
+    causes.candidates.extend(_candidate(item) for item in every if item.key in candidates)
+    causes.ruled_out.extend(_innocent(every, accounted.values(), explanations, role_of))
     return causes
 
 
-def _note_suspects(
-    causes: Causes,
-    root: Finding,
-    chain: tuple[Finding, ...],
+def _candidate(item: Finding) -> Candidate:
+    return Candidate(
+        id=item.id,
+        target=item.target,
+        because=item.summary,
+        next_probe=item.hint or f"opsctl verify {item.id} --target {item.target_id}",
+    )
+
+
+def _innocent(
     every: list[Finding],
-    unseen: list[Finding],
+    effects: Iterable[Finding],
     explanations: Explanations,
     role_of: Callable[[str], Role],
-) -> None:
-    """Fill in who was looked at and found innocent, and who could not be looked at."""
-    noted = {(item.id, item.target, item.because) for item in causes.ruled_out}
+) -> list[RuledOut]:
+    """Return who could have been the reason of an effect and was found well, neighbours first."""
     failing = {(item.id, item.target_id) for item in every if item.status.failing}
-    for item in every:
-        if item.status is not Status.OK or (item.id, item.target_id) in failing or role_of(item.id) == "risk":
-            continue
-        if any(explanations.can(item, effect) for effect in (root, *chain)):
-            row = RuledOut(id=item.id, target=item.target, because=item.summary)
-            if (row.id, row.target, row.because) not in noted:
-                noted.add((row.id, row.target, row.because))
-                causes.ruled_out.append(row)
-    for item in unseen:
-        causes.candidates.append(
-            Candidate(
-                id=item.id,
-                target=item.target,
-                because=item.summary,
-                next_probe=item.hint or f"opsctl verify {item.id} --target {item.target_id}",
-            )
-        )
+    well = FindingIndex(
+        item
+        for item in every
+        if item.status is Status.OK
+        and (item.id, item.target_id) not in failing
+        and role_of(item.id) != "risk"
+    )
+    found = {item.key for effect in effects for item in explanations.suspects(effect, well)}
+    rows = dict.fromkeys(
+        RuledOut(id=item.id, target=item.target, because=item.summary) for item in every if item.key in found
+    )
+    return sorted(rows, key=lambda row: row.target == HOST_SERVICE)

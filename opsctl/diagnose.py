@@ -10,6 +10,7 @@ import msgspec
 
 from opsctl import causes as ranking
 from opsctl.checks import checks_for
+from opsctl.explanations import Explanations
 from opsctl.flows import walk
 from opsctl.judge import is_down, judge
 from opsctl.model import Coverage, Diagnosis, Finding, Snapshot, Status, worst
@@ -29,7 +30,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
     began = time.monotonic()
     findings = judge(snapshot)
     if any(finding.status.failing for finding in findings):
-        explanations = ranking.Explanations(
+        explanations = Explanations(
             snapshot.stack.services,
             {reading.target.id: reading.target for reading in snapshot.readings},
             all_runbooks(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from opsctl.causes import Explanations
+from opsctl.explanations import Explanations
 from opsctl.model import Finding, ServiceSummary, Status, Target
 from opsctl.runbooks import Explains, Runbook
 

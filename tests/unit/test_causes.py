@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsctl.causes import Causes, Explanations, rank
+from opsctl.causes import Causes, rank
+from opsctl.explanations import Explanations
 from opsctl.model import Finding, Target
 from tests.unit.findings import explanations, finding, services
 
