@@ -42,13 +42,18 @@ def healthy_with_wrong_addresses_asked(lab: System) -> Iterator[None]:
 # -- over ---------------------------------------------------------------------------------------------
 
 
+def calm(lab: System) -> None:
+    """Wait until an error that does not come back is no longer taken for current."""
+    lab.sh("sleep 20")
+
+
 @fault("rostferrum", "iiko-base", special="recovered")
 def application_was_down(lab: System) -> Iterator[None]:
     lab.sh(f"systemctl stop {lab.units['backend']}")
     lab.see_load()
     lab.sh(f"systemctl start {lab.units['backend']}")
     lab.wait_healthy()
-    lab.sh("sleep 4")
+    calm(lab)
     yield
 
 
@@ -57,7 +62,7 @@ def database_was_restarted(lab: System) -> Iterator[None]:
     lab.sh(f"systemctl restart {lab.units['db']}")
     lab.see_load()
     lab.wait_healthy()
-    lab.sh("sleep 6")
+    calm(lab)
     yield
 
 
@@ -67,7 +72,7 @@ def cache_was_frozen(lab: System) -> Iterator[None]:
     lab.see_load()
     lab.sh("pkill -CONT -x redis-server")
     lab.wait_healthy()
-    lab.sh("sleep 6")
+    calm(lab)
     yield
 
 
@@ -75,7 +80,7 @@ def cache_was_frozen(lab: System) -> Iterator[None]:
 def application_crashed_once(lab: System) -> Iterator[None]:
     lab.sh(f"systemctl kill -s SEGV {lab.units['backend']}; sleep 2")
     lab.wait_healthy()
-    lab.sh("sleep 4")
+    calm(lab)
     yield
 
 
@@ -86,7 +91,7 @@ def database_container_was_stopped(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker start {lab.id('db')}")
     lab.wait_well("db")
     lab.wait_healthy()
-    lab.sh("sleep 8")
+    calm(lab)
     yield
 
 
@@ -96,7 +101,7 @@ def backend_container_was_paused(lab: ComposeSystem) -> Iterator[None]:
     lab.see_load()
     lab.sh(f"docker unpause {lab.id('backend')}")
     lab.wait_healthy()
-    lab.sh("sleep 8")
+    calm(lab)
     yield
 
 
@@ -379,6 +384,6 @@ def failed_mark_of_an_earlier_try(lab: System) -> Iterator[None]:
     unit = lab.units["backend"]
     lab.sh(f"for n in 1 2 3; do systemctl kill -s KILL {unit}; sleep 1.6; done")
     lab.wait_healthy()
-    lab.sh("sleep 5")
+    lab.sh("sleep 45")
     yield
     lab.sh(f"systemctl reset-failed {unit}; systemctl restart {unit}")

@@ -1,0 +1,61 @@
+"""The bot and the Bot API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.lab.faults.base import fault
+from tests.lab.stacks.base import ComposeSystem
+
+STATE = "curl -sf -X PUT http://127.0.0.1:8081/_state -d"
+
+
+@fault("wishlins", expect=[("telegram/token-invalid", "bot")], innocent=["http/*", "nginx/*"])
+def token_revoked(lab: ComposeSystem) -> Iterator[None]:
+    """BotFather gave the bot a new token, the environment holds the old one."""
+    unit = "/etc/systemd/system/lab-telegram.service"
+    lab.sh(f"cp {unit} /tmp/unit; sed -i 's/TELEGRAM_TOKENS=.*/TELEGRAM_TOKENS=1:new/' {unit}")
+    lab.sh("systemctl daemon-reload; systemctl restart lab-telegram; sleep 3")
+    yield
+    lab.sh(f"cp /tmp/unit {unit}; systemctl daemon-reload; systemctl restart lab-telegram; sleep 1")
+    lab.sh(f"docker restart -t 1 {lab.id('bot')}")
+
+
+@fault("wishlins", expect=[("telegram/conflict|logs/telegram-conflict", "bot")])
+def two_bots_poll(lab: ComposeSystem) -> Iterator[None]:
+    """Somebody runs a second copy with the same token."""
+    copy = (
+        "docker run -d --name second-bot --network wishlist_default --add-host telegram.lab:172.28.0.1"
+        " --env-file /root/apps/wishlins-miniapp/.env -e PYTHONPATH=/opt/lab/apps:/opt/lab/packages"
+        " -v /opt/lab/apps:/opt/lab/apps:ro -v /opt/lab/packages:/opt/lab/packages:ro"
+        " wishlins/bot:1.4 python3 /opt/lab/apps/bot.py"
+    )
+    lab.sh(copy)
+    lab.sh("sleep 8")
+    yield
+    lab.sh("docker rm -f second-bot")
+
+
+@fault("wishlins", expect=[("telegram/unreachable", "bot")], innocent=["http/*"])
+def bot_api_down(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh("systemctl stop lab-telegram; sleep 2")
+    yield
+    lab.sh("systemctl start lab-telegram")
+
+
+@fault("wishlins", expect=[("telegram/updates-pending", "bot")])
+def updates_pile_up(lab: ComposeSystem) -> Iterator[None]:
+    lab.sh(STATE + " '{\"pending\": 5000}'")
+    yield
+    lab.sh(STATE + " '{}'")
+
+
+@fault("wishlins", expect=[("telegram/token-missing|config/variable-missing", "bot")])
+def token_missing(lab: ComposeSystem) -> Iterator[None]:
+    env = "/root/apps/wishlins-miniapp/.env"
+    lab.sh(f"cp -p {env} /tmp/env; sed -i '/^BOT_TOKEN/d' {env}")
+    lab.recreate("bot")
+    lab.sh("sleep 4")
+    yield
+    lab.sh(f"cp -p /tmp/env {env}")
+    lab.recreate("bot", "backend", "db")
