@@ -1,7 +1,8 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and reading one without waiting for anybody."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -58,3 +59,26 @@ def write_whole(path: Path, data: bytes, what: str, *, private: bool = True, rep
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the beginning of a regular file. A pipe or a device is refused: reading it could hang.
+
+    Args:
+        path: the file; a symbolic link to one will do.
+        limit: bytes that are read at most.
+
+    Raises:
+        OSError: it cannot be opened or read, or is no regular file; `strerror` says which.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        blocks: list[bytes] = []
+        while limit > 0 and (block := os.read(descriptor, limit)):
+            blocks.append(block)
+            limit -= len(block)
+        return b"".join(blocks)
+    finally:
+        os.close(descriptor)
