@@ -30,6 +30,8 @@ class Causes:
     candidates: list[Candidate] = field(default_factory=list)
 
 
+RUNNING_KINDS = ("container", "systemd")
+"""Kinds whose subjects are instances of one service: what fails several of them alike is one fault."""
 Precedence = tuple[int, int, int, int, tuple[str, str, str]]
 
 
@@ -68,18 +70,24 @@ def rank(
         if item.key not in reached:
             roots.append(item)
             reached |= _reached([item], effects)
-    return _assemble(every, _one_each(roots, effects, precedence), effects, explanations, role_of, precedence)
+    roots = _one_each(roots, effects, precedence, role_of)
+    return _assemble(every, roots, effects, explanations, role_of, precedence)
 
 
 def _one_each(
     roots: list[Finding],
     effects: dict[tuple[str, str, str], list[Finding]],
     precedence: Callable[[Finding], Precedence],
+    role_of: Callable[[str], Role],
 ) -> list[Finding]:
-    """Keep one root for each check and service: the same fault seen at four URLs is one fault."""
-    first: dict[tuple[str, str], Finding] = {}
+    """Keep one root where several are the same fault of a service: a symptom at four URLs, two replicas.
+
+    Causes with subjects of their own (two full disks, two failing queries) are faults of their own.
+    """
+    first: dict[tuple[str, ...], Finding] = {}
     for root in sorted(roots, key=precedence):
-        leader = first.setdefault((root.id, root.target), root)
+        one = role_of(root.id) == "symptom" or root.kind in RUNNING_KINDS
+        leader = first.setdefault((root.id, root.target) if one else root.key, root)
         if leader is not root:
             effects.setdefault(leader.key, []).append(root)
     return list(first.values())

@@ -35,6 +35,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
             {reading.target.id: reading.target for reading in snapshot.readings},
             all_runbooks(),
             passes_to(snapshot),
+            (item.subject for item in findings if item.kind == "host" and item.subject.startswith("/")),
         )
         causes = ranking.rank(findings, explanations, role_of, is_down)
     else:

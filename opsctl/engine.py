@@ -37,6 +37,8 @@ DEADLINE_SECONDS = 10.0
 MAX_THREADS = 64
 COMPANION_KINDS = ("postgres", "data")
 """Kinds whose probes go into the second process: they share the driver that is slowest to import."""
+_PACKING_SECONDS = 0.15
+"""How much earlier the second process stops waiting, to hand over what it has."""
 _MARGIN_SECONDS = 0.25
 """Kept back from the deadline for judging and writing the answer."""
 
@@ -63,7 +65,6 @@ def collect(
     secrets = Secrets(stack, redactor)
     chosen = [item for item in assignments(stack) if wanted is None or wanted(item.target)]
     readings = _everything(_Run(stack, secrets, redactor, ends, options or {}), chosen, progress)
-    system.kill_all()
     return redacted(
         Snapshot(
             schema=SCHEMA,
@@ -100,8 +101,8 @@ def _everything(
 
 
 def _packed(run: _Run, there: list[Assignment]) -> bytes:
+    run.ends -= _PACKING_SECONDS  # what hangs must not cost the others their answer
     readings = [msgspec.to_builtins(reading) for reading in run.all(there, None)]
-    system.kill_all()
     return msgspec.msgpack.encode({"readings": readings, "secrets": run.redactor.known()})
 
 
@@ -123,6 +124,7 @@ class _Run:
         self.stack, self.secrets, self.redactor = stack, secrets, redactor
         self.ends, self.options = ends, options
         self.shared = Shared()
+        self.batch = system.Batch()
         self.results: queue.SimpleQueue[tuple[int, Reading]] = queue.SimpleQueue()
         self.started: dict[int, float] = {}
 
@@ -146,9 +148,11 @@ class _Run:
             done[index] = reading
             if progress is not None:
                 progress(len(done), len(chosen))
+        self.batch.end()
         return [done.get(index) or self._left_behind(index, item) for index, item in enumerate(chosen)]
 
     def _work(self, waiting: queue.SimpleQueue[tuple[int, Assignment]]) -> None:
+        self.batch.join()
         while time.monotonic() < self.ends:
             try:
                 index, item = waiting.get_nowait()
@@ -191,9 +195,10 @@ class _Run:
                 hint="run with --debug and report it",
             )
             if self.options.get("debug"):
+                import sys
                 import traceback
 
-                traceback.print_exc()
+                sys.stderr.write(self.redactor.text(traceback.format_exc()))
         return Reading(
             target=item.target,
             taken_at=taken_at,

@@ -50,8 +50,10 @@ class Explanations:
         targets: Mapping[str, Target],
         runbooks: Mapping[str, Runbook],
         passes_to: Mapping[str, set[str]] | None = None,
+        mounts: Iterable[str] = (),
     ) -> None:
         self.targets, self.runbooks = targets, runbooks
+        self._mounts = {mount.rstrip("/") or "/" for mount in mounts}
         self.ancestors = {name: set(ancestors(name, services)) for name in services}
         # what a proxy passes requests to is the reason of the proxy's own trouble, not of that of
         # services that lean on the proxy
@@ -125,13 +127,19 @@ class Explanations:
         return places
 
     def _same_filesystem(self, cause: Finding, effect: Finding) -> bool:
-        """Return whether the effect's files lie on the mount point that the cause is about.
+        """Return whether the effect's files lie on the file system that the cause is about.
 
-        Where the effect's files are not known, only the root file system is taken for theirs.
+        A path lies on the mount point with the longest name that it begins with. Where the
+        effect's files are not known, only the root file system is taken for theirs.
         """
         target = self.targets.get(effect.target_id)
         paths = target.paths if target else ()
         mount = cause.subject.rstrip("/") or "/"
         if not paths:
-            return mount == "/" or cause.subject == ""
-        return any(path == mount or path.startswith(mount.rstrip("/") + "/") for path in paths)
+            return mount == "/"
+        return any(_mount_of(path, self._mounts | {mount}) == mount for path in paths)
+
+
+def _mount_of(path: str, mounts: set[str]) -> str:
+    below = [mount for mount in mounts if path == mount or path.startswith(mount.rstrip("/") + "/")]
+    return max(below, key=len, default="")

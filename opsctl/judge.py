@@ -26,7 +26,8 @@ def judge(snapshot: Snapshot, slugs: Iterable[str] | None = None) -> list[Findin
     wanted = None if slugs is None else set(slugs)
     findings: list[Finding] = []
     for reading in snapshot.readings:
-        findings.extend(_of_reading(reading, snapshot.stack))
+        found = _of_reading(reading, snapshot.stack)
+        findings.extend(_without_permission(reading, found))
     findings = _with_blocked_parents(findings, snapshot)
     if wanted is not None:
         findings = [finding for finding in findings if finding.id in wanted]
@@ -63,13 +64,36 @@ def _of_reading(reading: Reading, stack: StackSummary) -> list[Finding]:
 
 def _run(check: Check, reading: Reading, stack: StackSummary) -> list[Finding]:
     context = CheckContext(check, reading.target, limits_in_force(check, stack), reading.taken_at)
+    found: list[Finding] = []
     try:
-        return list(check.function(reading.facts, context))
+        # one by one: what was said of the first subject stands, whatever happens at the second
+        for finding in check.function(reading.facts, context):
+            found.append(finding)
     except NotObserved as missing:
-        return [context.finding(Status.UNKNOWN, missing.reason, hint=missing.hint)]
+        found.append(context.finding(Status.UNKNOWN, missing.reason, hint=missing.hint))
     except Exception as error:  # noqa: BLE001 - a broken check is itself a finding, never silence
         words = f"the check crashed: {type(error).__name__}: {error}"[:300]
-        return [context.finding(Status.UNKNOWN, words, hint="report it with `opsctl snapshot -o FILE`")]
+        found.append(context.finding(Status.UNKNOWN, words, hint="report it with `opsctl snapshot -o FILE`"))
+    return found
+
+
+def _without_permission(reading: Reading, findings: list[Finding]) -> list[Finding]:
+    """Take back every `ok` and `blocked` of a target that we were not allowed to talk to."""
+    connection = getattr(reading.facts, "connection", None)
+    if getattr(connection, "state", "") != "no-permission":
+        return findings
+    return [
+        finding
+        if finding.status.failing or finding.status is Status.UNKNOWN
+        else msgspec.structs.replace(
+            finding,
+            status=Status.UNKNOWN,
+            summary=f"no permission: {getattr(connection, 'detail', '') or reading.target.address}",
+            hint=finding.hint or "run as root, or as a user who may connect",
+            parent="",
+        )
+        for finding in findings
+    ]
 
 
 def _not_read(check: Check, reading: Reading) -> Finding:
@@ -89,30 +113,48 @@ def _blocked(check: Check, reading: Reading, down: Finding | None) -> Finding:
 
 
 def is_down(finding: Finding) -> bool:
-    """True where a finding means that its target does not work at all, not merely badly."""
-    if finding.status is not Status.CRITICAL:
-        return False
-    return any(check.slug == finding.id and check.reachability for check in checks_for(finding.kind))
+    """True where a finding may mean that its target does not work at all, not merely badly."""
+    return finding.status is Status.CRITICAL and _check(finding.id).reachability
 
 
-def down_services(findings: Iterable[Finding]) -> dict[str, Finding]:
-    """Return each service that is down, with the finding that says so."""
-    down: dict[str, Finding] = {}
-    for finding in findings:
-        if finding.target != HOST_SERVICE and is_down(finding):
-            down.setdefault(finding.target, finding)
-    return down
+def _check(slug: str) -> Check:
+    return next(check for check in checks_for(slug.partition("/")[0]) if check.slug == slug)
+
+
+NOT_SERVING = frozenset(("config", "logs", "data", "network", "host"))
+"""Kinds that nobody connects to: that one of them is not there silences no other target."""
+HUNG = frozenset(("timeout", "refused"))
+"""Problems of a target that a dead parent accounts for. A missing right is never one of them."""
 
 
 def _with_blocked_parents(findings: list[Finding], snapshot: Snapshot) -> list[Finding]:
-    """Turn `unknown` into `blocked` where the reason is a parent that is down."""
-    down = down_services(findings)
-    kinds = {finding.kind: finding for finding in findings if is_down(finding)}
+    """Turn `unknown` into `blocked` where the reason is a parent that is down.
+
+    That is: where the probe named the parent's kind, or where it hung or was refused below a
+    service that is down by a cause of its own. What a missing right hides stays `unknown`.
+    """
+    readings = {reading.target.id: reading for reading in snapshot.readings}
+    dead = [
+        finding
+        for finding in findings
+        if is_down(finding)
+        and (facts := readings[finding.target_id].facts) is not None
+        and not facts.up
+        and finding.kind not in NOT_SERVING
+    ]
+    kinds = {finding.kind: finding for finding in dead}
+    down: dict[str, Finding] = {}
+    for finding in dead:
+        if finding.target != HOST_SERVICE and _check(finding.id).role != "symptom":
+            down.setdefault(finding.target, finding)
     services = snapshot.stack.services
 
     def parent_of(finding: Finding) -> Finding | None:
         if finding.parent and finding.parent in kinds:
             return kinds[finding.parent]
+        problem = readings[finding.target_id].problem
+        if problem is None or problem.code not in HUNG:
+            return None
         for name in (finding.target, *ancestors(finding.target, services)):
             if name in down and down[name].target_id != finding.target_id:
                 return down[name]

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from opsctl.envfile import parse_env
 from opsctl.errors import UserError
+from opsctl.files import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from opsctl.stack.stack import Stack
 
 MAX_ENV_BYTES = 256 * 1024
+MAX_SECRET_BYTES = 4096
 
 
 class MissingSecret(UserError):
@@ -60,8 +62,7 @@ class Secrets:
         """Return an env file's variables, empty where it cannot be read; secrets are remembered."""
         if path not in self._files:
             try:
-                with path.open("rb") as file:
-                    text = file.read(MAX_ENV_BYTES).decode("utf-8", "replace")
+                text = read_regular(path, MAX_ENV_BYTES).decode("utf-8", "replace")
             except OSError:
                 text = ""
             self._files[path] = parse_env(text)
@@ -80,7 +81,7 @@ class Secrets:
         if file:
             path = self._stack.path(file)
             try:
-                value = path.read_text("utf-8").rstrip("\r\n")
+                value = read_regular(path, MAX_SECRET_BYTES).decode("utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "not text"
                 raise MissingSecret(f"cannot read the secret file {path}: {reason}") from None

@@ -13,8 +13,28 @@ from dataclasses import dataclass
 
 MAX_OUTPUT = 4 * 1024 * 1024
 
-_running: set[subprocess.Popen[bytes]] = set()
+_running: dict[subprocess.Popen[bytes], Batch | None] = {}
 _lock = threading.Lock()
+_here = threading.local()
+
+
+class Batch:
+    """The processes of one collection. Once it has ended, none of its threads starts another."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def join(self) -> None:
+        """Count the processes that this thread starts from now on as the batch's."""
+        _here.batch = self
+
+    def end(self) -> None:
+        """Kill what still runs, and refuse whatever a thread left behind still wants to start."""
+        with _lock:
+            self.ended = True
+            left = [process for process, batch in _running.items() if batch is self]
+        for process in left:
+            _kill(process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +63,9 @@ def run(argv: list[str], timeout: float, stdin: str = "") -> Result:
         stdin: text for its standard input.
     """
     started = time.monotonic()
+    batch: Batch | None = getattr(_here, "batch", None)
+    if batch is not None and batch.ended:
+        return Result(-1, "", f"{argv[0]}: not started, the time is over", 0.0, timed_out=True)
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", "SYSTEMD_PAGER": "", "PAGER": ""}
     try:
         process = subprocess.Popen(
@@ -58,12 +81,15 @@ def run(argv: list[str], timeout: float, stdin: str = "") -> Result:
     except OSError as error:
         return Result(126, "", f"{argv[0]}: {error.strerror}", time.monotonic() - started)
     with _lock:
-        _running.add(process)
+        _running[process] = batch
+        late = batch is not None and batch.ended
+    if late:
+        _kill(process)
     try:
         out, err, timed_out = _converse(process, stdin.encode(), started + max(timeout, 0.01))
     finally:
         with _lock:
-            _running.discard(process)
+            _running.pop(process, None)
     return Result(
         -1 if process.returncode is None else process.returncode,
         out.decode("utf-8", "replace"),
@@ -131,7 +157,7 @@ def _feed(selector: selectors.BaseSelector, process: subprocess.Popen[bytes], te
 
 
 def kill_all() -> None:
-    """Kill what is still running; called when the deadline has passed and on Ctrl-C."""
+    """Kill everything that is still running; for Ctrl-C."""
     with _lock:
         left = list(_running)
     for process in left:

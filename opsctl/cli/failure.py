@@ -53,7 +53,7 @@ def guarded(run: Callable[[], Any]) -> int:
         return ExitCode.UNKNOWN
     except UserError as error:
         if debug:
-            raise
+            return _traceback()
         click.echo(f"opsctl: {error}", err=True)
         return ExitCode.UNKNOWN
     except BrokenPipeError:
@@ -61,7 +61,7 @@ def guarded(run: Callable[[], Any]) -> int:
         return ExitCode.OK
     except OSError as error:
         if debug:
-            raise
+            return _traceback()
         words = error.strerror or str(error)
         if error.filename:
             click.echo(f"opsctl: {words}: {error.filename}", err=True)
@@ -69,14 +69,24 @@ def guarded(run: Callable[[], Any]) -> int:
             _give_up_stdout()
             click.echo(f"opsctl: cannot write to stdout: {words}", err=True)
         return ExitCode.UNKNOWN
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last net: one line instead of a traceback
         if debug:
-            raise
+            return _traceback()
         words = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         click.echo(
             f"opsctl: a fault in opsctl itself ({words}); run again with --debug and report it", err=True
         )
         return ExitCode.UNKNOWN
+
+
+def _traceback() -> ExitCode:
+    """Show where it happened, without secrets."""
+    import traceback
+
+    from opsctl.redact import Redactor
+
+    click.echo(Redactor().text(traceback.format_exc()), err=True, nl=False)
+    return ExitCode.UNKNOWN
 
 
 def _give_up_stdout() -> None:

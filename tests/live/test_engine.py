@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -112,6 +113,33 @@ def test_a_missing_secret_is_said_with_where_it_was_looked_for(tmp_path: Path) -
     assert reading.problem is not None
     assert "OPSCTL_TEST_UNSET is not set" in reading.problem.message
     assert str(tmp_path / ".env") in reading.problem.message
+
+
+def test_a_pipe_in_place_of_an_env_file_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    text = (
+        "name: t\nservices:\n  a: {redis: {url: 'redis://127.0.0.1:1/0', password_env: OPSCTL_TEST_UNSET}}\n"
+    )
+    stack = stack_of(text, tmp_path)
+    (reading,) = engine.collect(stack, deadline=2, wanted=lambda target: target.kind == "redis").readings
+    assert reading.problem is not None
+    assert reading.problem.code == "missing"
+
+
+def test_a_thread_left_behind_starts_no_process_afterwards() -> None:
+    batch = system.Batch()
+    results: list[system.Result] = []
+
+    def late() -> None:
+        batch.join()
+        results.append(system.run(["true"], timeout=5))
+        batch.end()
+        results.append(system.run(["true"], timeout=5))
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    thread.join()
+    assert [result.ok for result in results] == [True, False]
 
 
 def test_a_command_that_hangs_is_killed_with_its_children() -> None:

@@ -35,6 +35,7 @@ def explanations(
     targets: Mapping[str, Target] | None = None,
     even_as_warning: tuple[str, ...] = (),
     passes_to: Mapping[str, set[str]] | None = None,
+    mounts: tuple[str, ...] = (),
 ) -> Explanations:
     """Return explanations from `{slug: {scope: [patterns]}}`."""
     runbooks = {
@@ -47,4 +48,4 @@ def explanations(
         )
         for slug, scopes in rules.items()
     }
-    return Explanations(stack, targets or {}, runbooks, passes_to)
+    return Explanations(stack, targets or {}, runbooks, passes_to, mounts)

@@ -133,6 +133,20 @@ def test_a_full_disk_explains_only_what_lives_on_it() -> None:
     assert set(names(other)) == {("host/disk-full", "host"), ("postgres/down", "db")}
 
 
+def test_a_full_root_is_not_blamed_for_what_lives_on_a_file_system_below_it() -> None:
+    targets = {"db/postgres": Target(kind="postgres", service="db", paths=("/pgdata/15",))}
+    by = explanations(STACK, RULES, targets, mounts=("/", "/pgdata"))
+    causes = ranked(finding("host/disk-full", "host", subject="/"), finding("postgres/down", "db"), by=by)
+    assert set(names(causes)) == {("host/disk-full", "host"), ("postgres/down", "db")}
+
+
+def test_two_full_disks_are_two_faults_and_two_dead_replicas_are_one() -> None:
+    disks = [finding("host/disk-full", "host", subject=mount) for mount in ("/", "/data")]
+    assert names(ranked(*disks)) == [("host/disk-full", "host")] * 2
+    replicas = [finding("container/exited", "backend", subject=name) for name in ("backend-1", "backend-2")]
+    assert names(ranked(*replicas)) == [("container/exited", "backend")]
+
+
 def test_a_circle_still_has_a_root() -> None:
     rules = {
         "a/one": {"host": ["a/two"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -10,9 +11,10 @@ from opsctl import checks as catalogue
 from opsctl.checks.base import Check, CheckContext, Limits, NotObserved
 from opsctl.diagnose import coverage, overall
 from opsctl.facts.base import Connection
+from opsctl.facts.http import HttpFacts
 from opsctl.facts.redis import RedisFacts
 from opsctl.judge import judge, limits_in_force
-from opsctl.model import Problem, Reading, ServiceSummary, Snapshot, StackSummary, Status, Target
+from opsctl.model import Finding, Problem, Reading, ServiceSummary, Snapshot, StackSummary, Status, Target
 from tests.unit.findings import finding
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -96,6 +98,46 @@ def test_a_check_that_cannot_look_or_crashes_is_unknown(
     (found,) = judge(snapshot(reading("cache", up)))
     assert found.status is Status.UNKNOWN
     assert words in found.summary
+
+
+def test_what_was_found_before_a_check_could_look_no_further_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halfway(_facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
+        yield context.critical("the first is bad", subject="first")
+        raise NotObserved("the second could not be read")
+
+    lame = Check("redis/lame", halfway, None, "", "", "cause", False)
+    monkeypatch.setattr("opsctl.judge.checks_for", lambda kind: (lame,))
+    found = judge(snapshot(reading("cache", RedisFacts(connection=Connection(state="ok")))))
+    assert [(item.status, item.subject) for item in found] == [
+        (Status.CRITICAL, "first"),
+        (Status.UNKNOWN, ""),
+    ]
+
+
+def test_a_missing_right_stays_unknown_whatever_is_down() -> None:
+    problem = Problem(code="permission", message="no access to the socket", hint="run as root")
+    findings = judge(snapshot(reading("cache", REFUSED), reading("backend", problem=problem, kind="http")))
+    below = [item for item in findings if item.target == "backend"]
+    assert {(item.status, item.hint) for item in below} == {(Status.UNKNOWN, "run as root")}
+
+
+def test_a_server_that_we_may_not_talk_to_is_unknown_in_every_check() -> None:
+    facts = RedisFacts(up=False, connection=Connection(state="no-permission", detail="Permission denied"))
+    findings = judge(snapshot(reading("cache", facts)))
+    assert {item.status for item in findings} == {Status.UNKNOWN}
+    assert overall(findings) is Status.UNKNOWN
+
+
+def test_a_symptom_is_nobodys_parent() -> None:
+    refused = HttpFacts(up=False, connection=Connection(state="refused"), url="http://127.0.0.1:1/")
+    other = Problem(code="timeout", message="timed out")
+    findings = judge(
+        snapshot(
+            reading("backend", refused, kind="http"),  # type: ignore[arg-type]
+            reading("backend", problem=other, kind="logs"),
+        )
+    )
+    assert {item.status for item in findings if item.kind == "logs"} == {Status.UNKNOWN}
 
 
 def test_the_stack_files_thresholds_win_and_null_switches_a_level_off() -> None:
