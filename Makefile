@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: default setup demo test lint types unit live docs-check bench clean
+.PHONY: default setup demo test lint types unit live docs-check bench lab clean
 
 default: lint types unit docs-check
 
@@ -34,6 +34,10 @@ live:
 
 docs-check:
 	$(BIN)/pytest -q tests/unit/test_docs.py
+
+lab:
+	@sh scripts/setup.sh test
+	$(BIN)/python -m tests.lab $(if $(ONLY),--only '$(ONLY)') $(if $(STACK),--stack $(STACK)) $(ARGUMENTS)
 
 bench:
 	$(BIN)/python -m benchmarks
