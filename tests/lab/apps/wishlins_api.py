@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from shared_parts import Database
+from shared_parts import Database, leaks
 
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 database = Database()
+leaks()
 
 
 @app.get("/")

@@ -56,7 +56,9 @@ def storage_belongs_to_root(lab: System) -> Iterator[None]:
     lab.sh(f"chown -R www-data: {FRONTEND}/storage")
 
 
-@fault("iiko-base", expect=[("php/key-missing|config/variable-missing", "php")], shows=[("http/status", "site")])
+@fault(
+    "iiko-base", expect=[("php/key-missing|config/variable-missing", "php")], shows=[("http/status", "site")]
+)
 def application_key_lost(lab: System) -> Iterator[None]:
     lab.sh(f"cp -p {FRONTEND}/.env /tmp/env; sed -i 's/^APP_KEY=.*/APP_KEY=/' {FRONTEND}/.env")
     lab.see_load()

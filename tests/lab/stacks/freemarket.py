@@ -1,0 +1,229 @@
+"""freemarket: everything in containers, nginx too, and a monitoring project beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from tests.lab.stacks.base import INSIDE_APPS, PYTHONPATH, ComposeSystem
+
+TOKEN = "7000000002:AAfreemarket-lab-token-0000000000000"
+FOLDER = "/srv/freemarket"
+SUBNET, GATEWAY = "172.29.0.0/16", "172.29.0.1"
+URL = "postgresql://freemarket_user:kept-7d20e4@db:5432/freemarket_db"
+
+SCHEMA = """\
+create table users (id serial primary key, name text not null);
+create table profiles (id serial primary key, user_id int);
+create table items (id serial primary key, title text not null);
+create table matches (id serial primary key, a int, b int);
+create table ratings (id serial primary key, value int);
+create table notifications (id serial primary key, status text not null default 'waiting',
+    created_at timestamptz not null default now(), sent_at timestamptz);
+insert into users (name) select 'user ' || n from generate_series(1, 100) n;
+insert into profiles (user_id) select n from generate_series(1, 100) n;
+insert into matches (a, b) select n, n + 1 from generate_series(1, 100) n;
+"""
+
+FRONTEND = "server { listen 80; root /srv/frontend; location / { try_files $uri /index.html; } }\n"
+
+SITE = """\
+resolver 127.0.0.11 valid=2s;
+proxy_connect_timeout 2s;
+proxy_read_timeout 3s;
+server { listen 80 default_server; return 301 https://$host$request_uri; }
+server {
+    listen 443 ssl;
+    server_name freemarket.com;
+    ssl_certificate /etc/nginx/ssl/fullchain.pem;
+    ssl_certificate_key /etc/nginx/ssl/privkey.pem;
+    access_log /dev/stdout;
+    location / { set $frontend frontend; proxy_pass http://$frontend:80; }
+    location ~ ^/(health|users|profiles|matches|ratings|metrics) {
+        set $backend backend;
+        proxy_pass http://$backend:8000;
+    }
+}
+"""
+
+PROMETHEUS = """\
+global: {scrape_interval: 5s, evaluation_interval: 5s}
+alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:9093']}]}]}
+scrape_configs:
+  - job_name: prometheus
+    static_configs: [{targets: ['127.0.0.1:9090']}]
+"""
+ALERTMANAGER = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+
+
+class Freemarket(ComposeSystem):
+    name = "freemarket"
+    project = "freemarket"
+    file = f"{FOLDER}/docker-compose.prod.yml"
+    network = "freemarket_default"
+    monitoring = f"{FOLDER}/monitoring/docker-compose.monitoring.yml"
+    images = tuple(
+        f"freemarket/{name}:2.1" for name in ("postgres", "redis", "backend", "frontend", "bot", "nginx")
+    )
+    overrides = {"services.bot.telegram.api_url": "http://127.0.0.1:8081"}
+    services = {
+        "db": "db",
+        "cache": "redis",
+        "backend": "backend",
+        "frontend": "frontend",
+        "bot": "bot",
+        "proxy": "nginx",
+        "site": "site",
+        "api": "api",
+    }
+    containers = {"cache": "redis", "proxy": "nginx"}
+    database_url = URL
+    certificates = (f"{FOLDER}/ssl", ("freemarket.com",))
+    urls = (
+        "https://freemarket.com/",
+        "https://freemarket.com/health",
+        "https://freemarket.com/users/1",
+        "https://freemarket.com/matches/1",
+    )
+
+    def compose_file(self) -> dict[str, Any]:
+        env = {"env_file": [f"{FOLDER}/.env"]}
+        return {
+            "services": {
+                "db": self.service(
+                    self.images[0],
+                    command=["sh", f"{INSIDE_APPS}/postgres.sh", "-c", "shared_buffers=32MB"],
+                    ports=["127.0.0.1:5432:5432"],
+                    volumes=["postgres_data:/var/lib/postgresql", f"{FOLDER}/schema.sql:/schema.sql:ro"],
+                    healthcheck=self.healthcheck("pg_isready -q -h 127.0.0.1", "10s"),
+                    **env,
+                ),
+                "redis": self.service(
+                    self.images[1],
+                    command=["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"],
+                    ports=["127.0.0.1:6379:6379"],
+                    volumes=["redis_data:/data"],
+                    healthcheck=self.healthcheck("redis-cli ping | grep -q PONG"),
+                ),
+                "backend": self.application(
+                    self.images[2],
+                    "python3 -m uvicorn freemarket_api:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 1",
+                    depends_on=["db", "redis"],
+                    healthcheck=self.healthcheck(
+                        "curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/live", "10s"
+                    ),
+                    mem_limit="256m",
+                    **env,
+                ),
+                "frontend": self.service(
+                    self.images[3],
+                    command=["nginx", "-g", "daemon off; error_log /dev/stderr warn;"],
+                    volumes=[
+                        f"{FOLDER}/frontend/site.conf:/etc/nginx/sites-enabled/default:ro",
+                        f"{FOLDER}/frontend/dist:/srv/frontend:ro",
+                    ],
+                ),
+                "bot": self.application(
+                    self.images[4],
+                    f"python3 {INSIDE_APPS}/bot.py",
+                    depends_on=["backend"],
+                    extra_hosts=[f"telegram.lab:{GATEWAY}"],
+                    **env,
+                ),
+                "nginx": self.service(
+                    self.images[5],
+                    command=["nginx", "-g", "daemon off; error_log /dev/stderr warn;"],
+                    ports=["80:80", "443:443"],
+                    depends_on=["frontend", "backend"],
+                    volumes=[
+                        f"{FOLDER}/nginx/site.conf:/etc/nginx/sites-enabled/default:ro",
+                        f"{FOLDER}/ssl:/etc/nginx/ssl:ro",
+                    ],
+                ),
+            },
+            "networks": {"default": {"ipam": {"config": [{"subnet": SUBNET, "gateway": GATEWAY}]}}},
+            "volumes": {"postgres_data": {}, "redis_data": {}},
+        }
+
+    def monitoring_file(self) -> dict[str, Any]:
+        """Return the compose file of the monitoring project."""
+        here = f"{FOLDER}/monitoring"
+        templates = "/usr/share/prometheus"
+        volumes = [f"{here}/bin:/opt/bin:ro", f"{here}:/etc/monitoring:ro", f"{templates}:{templates}:ro"]
+        common = {"network_mode": "host"}
+        return {
+            "services": {
+                "prometheus": self.service(
+                    "freemarket/prometheus:2.42",
+                    command=["/opt/bin/prometheus", "--config.file=/etc/monitoring/prometheus.yml"]
+                    + ["--storage.tsdb.path=/tmp/data", "--web.listen-address=127.0.0.1:9090"],
+                    volumes=volumes,
+                    **common,
+                ),
+                "alertmanager": self.service(
+                    "freemarket/alertmanager:0.25",
+                    command=[
+                        "/opt/bin/prometheus-alertmanager",
+                        "--config.file=/etc/monitoring/alertmanager.yml",
+                    ]
+                    + [
+                        "--storage.path=/tmp/data",
+                        "--web.listen-address=127.0.0.1:9093",
+                        "--cluster.listen-address=",
+                    ],
+                    volumes=volumes,
+                    **common,
+                ),
+            }
+        }
+
+    def install(self) -> None:
+        write = self.server.write
+        write(f"{FOLDER}/schema.sql", SCHEMA)
+        write(f"{FOLDER}/frontend/site.conf", FRONTEND)
+        write(f"{FOLDER}/frontend/dist/index.html", "<!doctype html><title>FreeMarket</title>\n")
+        write(f"{FOLDER}/nginx/site.conf", SITE)
+        write(f"{FOLDER}/monitoring/prometheus.yml", PROMETHEUS)
+        write(f"{FOLDER}/monitoring/alertmanager.yml", ALERTMANAGER)
+        write(self.monitoring, yaml.safe_dump(self.monitoring_file(), sort_keys=False))
+        write(
+            f"{FOLDER}/.env",
+            "POSTGRES_USER=freemarket_user\nPOSTGRES_PASSWORD=kept-7d20e4\nPOSTGRES_DB=freemarket_db\n"
+            f"DB_PASSWORD=kept-7d20e4\nTELEGRAM_BOT_TOKEN={TOKEN}\nTOKEN_VARIABLE=TELEGRAM_BOT_TOKEN\n"
+            f"DATABASE_URL={URL}\nREDIS_URL=redis://redis:6379/0\n"
+            "TELEGRAM_API=http://telegram.lab:8081\nBACKEND_URL=http://backend:8000/users/1\n",
+        )
+        self.sh(
+            f"chmod 600 {FOLDER}/.env; mkdir -p {FOLDER}/monitoring/bin;"
+            f"cp /usr/bin/prometheus /usr/bin/prometheus-alertmanager {FOLDER}/monitoring/bin/"
+        )
+        self.write_compose()
+        self.server.names("freemarket.com")
+        self.certificate(f"{FOLDER}/ssl", "freemarket.com")
+        self.firewall(22, 80, 443, networks=(SUBNET,))
+        self.server.unit(
+            "lab-telegram.service",
+            f"[Service]\nEnvironment=PYTHONPATH={PYTHONPATH} TELEGRAM_TOKENS={TOKEN}\n"
+            f"ExecStart=python3 {INSIDE_APPS}/telegram.py 8081\n",
+        )
+
+    def bring_up(self) -> None:
+        self.tag_images()
+        self.sh(f"docker tag {self.images[0]} freemarket/prometheus:2.42")
+        self.sh(f"docker tag {self.images[0]} freemarket/alertmanager:0.25")
+        self.sh("systemctl enable -q docker; systemctl start lab-telegram")
+        self.compose("up", "-d", "--no-build", "--scale", "backend=3")
+        clean = "env -u PYTHONPATH docker-compose --ansi never -p monitoring"
+        self.sh(f"{clean} -f {self.monitoring} up -d --no-build", seconds=60)
+
+    def recreate(self, *roles: str) -> None:
+        names = (self.containers.get(role, role) for role in roles)
+        self.compose("up", "-d", "--no-build", "--scale", "backend=3", *names)
+
+    def wait_healthy(self, seconds: float = 40) -> None:
+        super().wait_healthy(seconds)
+        for role in ("db", "cache", "backend"):
+            self.wait_well(role, seconds)
+        self.wait("curl -sf -m 2 -o /dev/null http://127.0.0.1:9090/-/ready", "prometheus", seconds)
+        self.wait("curl -sf -m 2 -o /dev/null http://127.0.0.1:9093/-/ready", "alertmanager", seconds)
