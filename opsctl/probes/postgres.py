@@ -288,21 +288,17 @@ select to_regclass(%s) is not null as there,
 
 
 def _window(asker: Asker, values: dict[str, Any], seconds: float) -> Window | None:
+    databases = asker.ask("second sample", queries.databases())
     rows = asker.ask("second sample", queries.window(values["version_number"]))
     if not rows:
         return None
-    row = rows[0]
 
     def change(field: str, before: int | None) -> int | None:
-        return None if before is None or row[field] is None else max(int(row[field]) - before, 0)
+        return None if before is None or rows[0][field] is None else max(int(rows[0][field]) - before, 0)
 
-    def total(field: str) -> int:
-        return sum(getattr(database, field) or 0 for database in values["databases"])
-
-    counters = ("deadlocks", "temp_bytes", "blocks_read", "blocks_hit")
     return Window(
         seconds=seconds,
-        **{field: change(field, total(field)) for field in counters},
+        **parsing.database_changes(values["databases"], databases),
         checkpoints_requested=change("checkpoints_requested", values.get("checkpoints_requested")),
         wal_bytes=change("wal_position", values.get("wal_position")),
     )

@@ -18,6 +18,7 @@ from opsctl.facts.postgres import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from opsctl.facts.postgres import Database
     from opsctl.stack.specs import ServiceSpec
 
 Row = dict[str, Any]
@@ -25,8 +26,8 @@ Row = dict[str, Any]
 QUERY_LENGTH = 240
 MAX_SESSIONS = 40
 MAX_STATEMENTS = 20
-OLD_SECONDS = 1.0
-"""Sessions whose query or transaction is younger are not worth a record."""
+WINDOW_COUNTERS = ("deadlocks", "temp_bytes", "blocks_read", "blocks_hit")
+"""Counters of each database that the second sample compares."""
 RECENT_SECONDS = 15.0
 RECENT_BYTES = 64 * 1024
 """A checkpoint this young, with this much written since, may be one of many."""
@@ -317,3 +318,19 @@ def reasons_for_second_sample(values: Mapping[str, Any], rows: Iterable[Row]) ->
     if lasting and values.get("statements_seen"):
         reasons.add("statements")
     return reasons
+
+
+def database_changes(before: Iterable[Database], after: Iterable[Row]) -> dict[str, int | None]:
+    """Return by how much the counters of the databases in both samples grew; None where none is in both.
+
+    Only like is compared with like: a database that one sample lacks would add all that it ever counted.
+    """
+    first = {database.datname: database for database in before}
+    changes: dict[str, int | None] = dict.fromkeys(WINDOW_COUNTERS)
+    for row in after:
+        database = first.get(str(row.get("datname")))
+        for field in WINDOW_COUNTERS:
+            old, new = getattr(database, field, None), row.get(field)
+            if old is not None and new is not None:  # a counter that fell was reset
+                changes[field] = (changes[field] or 0) + max(int(new) - old, 0)
+    return changes

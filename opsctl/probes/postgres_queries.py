@@ -237,12 +237,9 @@ select extract(epoch from clock_timestamp() - checkpoint_time)::float8 as last_c
 """
 
 _WINDOW = """
-select sum(deadlocks)::bigint as deadlocks, sum(temp_bytes)::bigint as temp_bytes,
-       sum(blks_read)::bigint as blocks_read, sum(blks_hit)::bigint as blocks_hit,
-       ({checkpoints}) as checkpoints_requested,
+select ({checkpoints}) as checkpoints_requested,
        case when not pg_is_in_recovery()
             then pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint end as wal_position
-  from pg_catalog.pg_stat_database
 """
 
 

@@ -299,6 +299,27 @@ def test_a_second_sample_is_taken_only_with_a_reason() -> None:
     assert "deadlocks" in parsing.reasons_for_second_sample({**quiet, "waiting_sessions": 2}, idle)
 
 
+def test_databases_are_compared_with_themselves_only() -> None:
+    before = [
+        Database(datname="shop", deadlocks=5, blocks_read=100, blocks_hit=7),
+        Database(datname="reset", deadlocks=9, blocks_read=1000),
+        Database(datname="gone", deadlocks=1),
+    ]
+    after: list[dict[str, Any]] = [
+        {"datname": "shop", "deadlocks": 6, "blocks_read": 130, "blocks_hit": 7, "temp_bytes": 10},
+        {"datname": "reset", "deadlocks": 0, "blocks_read": 3},
+        {"datname": "beyond the first sample", "deadlocks": 10**6, "blocks_read": 10**9},
+        {"datname": None, "blocks_read": 10**9},
+    ]
+    changes = parsing.database_changes(before, after)
+    assert changes == {"deadlocks": 1, "temp_bytes": None, "blocks_read": 30, "blocks_hit": 0}
+    assert set(parsing.database_changes([], after).values()) == {None}
+
+
+def test_both_samples_of_the_databases_come_from_one_question() -> None:
+    assert "pg_stat_database" not in queries.window(150000)
+
+
 def test_statements_are_compared_between_two_samples() -> None:
     def row(calls: int, seconds: float, queryid: str = "1") -> dict[str, Any]:
         return {
