@@ -241,12 +241,24 @@ def _excerpt_rows(facts: HttpFacts) -> list[Evidence]:
     return [Evidence(text=f"the body begins: {facts.excerpt}", source=curl(facts, "-sS -m 5"))]
 
 
+def _left_to_status(facts: HttpFacts, context: CheckContext, code: int) -> Finding:
+    """Return that a page with a wrong status code is not judged: it is no proof that its body is well."""
+    slug = "http/status"
+    if code == 429:
+        slug = "http/too-many-requests"
+    elif facts.redirect_loop:
+        slug = "http/redirect-loop"
+    return context.finding(
+        Status.BLOCKED, f"not judged: the answer is {code}, {slug} says more", subject=facts.url
+    )
+
+
 @check("http/body", needs="an HTTP request", role="symptom")
 def body(facts: HttpFacts, context: CheckContext) -> Iterator[Finding]:
     """The status code is right, but the body says that a dependency is bad or lacks its text."""
     code = context.need(facts.status_code, "the status code")
     if code not in facts.expected_status:
-        yield context.ok(f"the status code {code} says it already", subject=facts.url)
+        yield _left_to_status(facts, context, code)
         return
     if facts.dependencies:
         yield context.critical(
@@ -325,7 +337,7 @@ def metrics_missing(facts: HttpFacts, context: CheckContext) -> Iterator[Finding
         return
     code = context.need(facts.status_code, "the status code")
     if code not in facts.expected_status:
-        yield context.ok(f"there is no metrics page to judge: the answer is {code}", subject=facts.url)
+        yield _left_to_status(facts, context, code)
         return
     missing = [item.name for item in facts.metrics if item.present is False]
     unread = [item.name for item in facts.metrics if item.present is None]

@@ -132,7 +132,7 @@ def _exchange(
 
     addresses = lookup(host, port, ends - time.monotonic())
     done("resolve", "connect")
-    plain = _connect(addresses, ends)
+    plain = connect_any(addresses, ends)
     # the watchdog ends every later read and write at the deadline, however slowly bytes drip in
     watchdog = threading.Timer(max(ends - time.monotonic(), 0.01), _shut, (plain,))
     watchdog.daemon = True
@@ -156,8 +156,17 @@ def _exchange(
             plain.close()
 
 
-def _connect(addresses: list[tuple[int, tuple[str, int]]], ends: float) -> socket.socket:
-    """Connect to the first address that answers, each given its share of the time."""
+_WEAK_FAILURES = ("unreachable", "refused")
+"""Failures that say little where another address of the same name fails in another way; the least first."""
+
+
+def connect_any(addresses: list[tuple[int, tuple[str, int]]], ends: float) -> socket.socket:
+    """Connect to the first address that answers, each given its share of the time.
+
+    Raises:
+        OSError: none does; "refused" only where no other failure says more.
+    """
+    weight = -1
     failure: OSError = socket.gaierror(socket.EAI_NODATA, "the name has no address")
     for number, (family, address) in enumerate(addresses):
         left = max(ends - time.monotonic(), 0.01) / (len(addresses) - number)
@@ -167,7 +176,10 @@ def _connect(addresses: list[tuple[int, tuple[str, int]]], ends: float) -> socke
             stream.connect(address)
         except OSError as error:
             stream.close()
-            failure = error
+            state = connection_state(error)
+            own = _WEAK_FAILURES.index(state) if state in _WEAK_FAILURES else len(_WEAK_FAILURES)
+            if own >= weight:
+                failure, weight = error, own
             continue
         stream.settimeout(max(ends - time.monotonic(), 0.01))
         return stream

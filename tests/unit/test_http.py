@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsctl.checks import find_check
+from opsctl.checks.base import CheckContext, Limits
+from opsctl.facts.base import Connection
+from opsctl.facts.http import Dependency, ExpectedMetric, HttpFacts
+from opsctl.model import Status, Target
 from opsctl.probes import http_body
-from opsctl.probes.http import next_hop, without_password
-from opsctl.probes.http_exchange import Route, lookup, split_address
+from opsctl.probes.http import next_hop, probe, without_password
+from opsctl.probes.http_exchange import Route, connect_any, lookup, split_address
+from opsctl.stack.specs import HttpSpec
+from tests.unit.contexts import context_for
 
 
 def bad(body: Any, path: str = "/health") -> dict[str, str]:
@@ -162,3 +177,94 @@ def test_any_location_is_read(text: str) -> None:
 def test_a_name_that_cannot_be_a_name() -> None:
     with pytest.raises(OSError):
         lookup("a" * 300 + ".invalid", 80, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "loop", "named"),
+    [(503, None, "http/status"), (429, None, "http/too-many-requests"), (302, True, "http/redirect-loop")],
+)
+@pytest.mark.parametrize("slug", ["http/body", "http/metrics-missing"])
+def test_a_page_with_a_wrong_status_proves_nothing_of_its_body(
+    slug: str, code: int, loop: bool | None, named: str
+) -> None:
+    check = find_check(slug)
+    assert check is not None
+    facts = HttpFacts(
+        connection=Connection(state="ok"),
+        url="http://x/health",
+        expected_status=[200],
+        status_code=code,
+        redirect_loop=loop,
+        dependencies=[Dependency(name="db", state="down")],
+        metrics=[ExpectedMetric(name="up", present=False)],
+    )
+    context = CheckContext(
+        check, Target(kind="http", service="x", address=""), Limits(), datetime(2026, 11, 21, tzinfo=UTC)
+    )
+    (finding,) = check.function(facts, context)
+    assert finding.status is Status.BLOCKED
+    assert named in finding.summary
+
+
+@contextmanager
+def page(seconds: float, body: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Serve one page that takes its time; yield its URL and the methods that were asked with."""
+    asked: list[str] = []
+
+    class Page(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            asked.append(self.command)
+            time.sleep(seconds)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer  # noqa: N815 - the names that the library calls
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
+def test_only_methods_that_change_nothing_are_repeated(method: Any, times: int, tmp_path: Path) -> None:
+    with page(0.05, b"ok") as (url, asked):
+        facts = probe(context_for("http", HttpSpec(url=url, method=method, max_seconds=0.01), tmp_path))
+    assert facts.status_code == 200
+    assert asked == [method] * times
+
+
+def test_counters_are_read_again_with_get(tmp_path: Path) -> None:
+    with page(0.0, METRICS.encode()) as (url, asked):
+        probe(context_for("http", HttpSpec(url=url, method="POST", metrics=["up"]), tmp_path))
+    assert asked == ["POST", "GET"]
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_every_address_of_a_name_is_tried() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        open_port = int(server.getsockname()[1])
+        addresses = [("127.0.0.1", closed_port()), ("127.0.0.1", open_port)]
+        found = [(int(socket.AF_INET), address) for address in addresses]
+        connect_any(found, time.monotonic() + 1).close()
+
+
+def test_refused_says_more_than_an_address_without_a_way() -> None:
+    refused = (int(socket.AF_INET), ("127.0.0.1", closed_port()))
+    no_way = (int(socket.AF_INET), ("255.255.255.255", 9))  # no stream goes to everybody
+    for addresses in ([refused, refused], [refused, no_way], [no_way, refused]):
+        with pytest.raises(ConnectionRefusedError):
+            connect_any(addresses, time.monotonic() + 1)
