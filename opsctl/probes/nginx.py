@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.nginx import LogFile, NginxFacts, StaticPath, Upstream
+from opsctl.files import read_regular
+from opsctl.logs.tail import NotAFile, read_tail
 from opsctl.probes import nginx_config, nginx_logs, nginx_process
 from opsctl.probes.connection import connection_state
-from opsctl.probes.http_exchange import USER_AGENT, Route, exchange, lookup, split_address
+from opsctl.probes.http_exchange import USER_AGENT, Route, connect_any, exchange, lookup, split_address
 from opsctl.stack.specs import NginxSpec
 
 if TYPE_CHECKING:
@@ -82,8 +84,7 @@ class _Look:
 
         def read(name: str) -> str | None:
             try:
-                with Path(name).open("rb") as file:
-                    return file.read(MAX_CONFIG_BYTES).decode("utf-8", "replace")
+                return read_regular(Path(name), MAX_CONFIG_BYTES).decode("utf-8", "replace")
             except OSError as error:
                 reason[name] = error.strerror or str(error)
                 return None
@@ -303,17 +304,16 @@ class _Look:
             self.problem(kind, "missing", f"no {kind} is known on this machine", f"add nginx.{kind}")
             return None
         try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size - most, 0))
-                text = file.read(most).decode("utf-8", "replace")
-                modified = os.fstat(file.fileno()).st_mtime
+            end = read_tail(path, most, lambda _line, _read: False)
+        except NotAFile as error:
+            self.problem(kind, "unsupported", str(error), f"let nginx write a file and name it ({kind})")
+            return None
         except OSError as error:
             code = "permission" if isinstance(error, PermissionError) else "missing"
             hint = "run as root or as a member of the group adm" if code == "permission" else ""
             self.problem(kind, code, f"cannot read {path}: {error.strerror}", hint)
             return None
-        return (text.partition("\n")[2] if size > most else text), modified
+        return end.data.decode("utf-8", "replace"), end.modified_at
 
 
 def _modified(name: str) -> float | None:
@@ -327,19 +327,14 @@ def _connect(address: str) -> str:
     """Return the state of one connection attempt to host:port or a socket's path."""
     try:
         if address.startswith("/"):
-            family, target = int(socket.AF_UNIX), address
-            return _try(family, target)
-        host, port = split_address(address, 80)
-        family, found = lookup(host, port, UPSTREAM_SECONDS)[0]
-        return _try(family, found)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+                stream.settimeout(UPSTREAM_SECONDS)
+                stream.connect(address)
+        else:
+            found = lookup(*split_address(address, 80), UPSTREAM_SECONDS)
+            connect_any(found, time.monotonic() + UPSTREAM_SECONDS).close()
     except OSError as error:
         return connection_state(error)
-
-
-def _try(family: int, target: str | tuple[str, int]) -> str:
-    with socket.socket(family, socket.SOCK_STREAM) as stream:
-        stream.settimeout(UPSTREAM_SECONDS)
-        stream.connect(target)
     return "ok"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from calendar import timegm
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsctl.probes import nginx_config, nginx_logs, nginx_process
+from opsctl.probes import nginx, nginx_config, nginx_logs, nginx_process
+from opsctl.stack.specs import NginxSpec
+from tests.unit.contexts import context_for
 
 DATA = Path(__file__).parent / "data" / "nginx"
 ERROR_LOG = (DATA / "error.log").read_text()
@@ -201,3 +205,27 @@ def test_log_lines_of_any_shape_are_read(day: int, hour: int, year: int, words: 
         assert len(item.text) <= 300
     line = f'1.1.1.1 - - [{day:02}/Nov/{year:04}:{hour:02}:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "{words}"'
     nginx_logs.traffic(line, NOW, "opsctl")
+
+
+def test_an_upstream_that_listens_on_a_later_address_of_its_name_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])
+        # ::1 first, as most machines order localhost; this one may have it in another order or not at all
+        first = (int(socket.AF_INET), ("127.0.0.9", port))
+        found = [first, (int(socket.AF_INET), ("127.0.0.1", port))]
+        monkeypatch.setattr(nginx, "lookup", lambda *_: found)
+        assert nginx._connect(f"localhost:{port}") == "ok"
+        monkeypatch.setattr(nginx, "lookup", lambda *_: [first])
+        assert nginx._connect(f"localhost:{port}") == "refused"
+
+
+def test_a_pipe_as_log_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "access.log")
+    (tmp_path / "nginx.conf").write_text("events {}\n")
+    spec = NginxSpec(config="nginx.conf", listen="127.0.0.1:1", access_log="access.log", error_log="none.log")
+    facts = nginx.probe(context_for("nginx", spec, tmp_path))
+    problem = facts.problem("access_log")
+    assert problem is not None
+    assert (problem.code, "not a file" in problem.message) == ("unsupported", True)
