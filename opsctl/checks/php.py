@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.checks.base import Limits, NotObserved, check
 from opsctl.checks.wording import count_text, seconds_text
-from opsctl.model import Evidence
+from opsctl.model import Evidence, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +17,19 @@ if TYPE_CHECKING:
     from opsctl.model import Finding
 
 ERRORS_WINDOW = "two minutes"
+FULL_SECONDS = 120.0
+"""A line about max_children that is older says nothing of now."""
 
 
 def _exhausted(facts: PhpFacts) -> bool:
     """Return whether requests wait although the pool itself runs."""
     return facts.connection.state == "ok" and facts.answered is False and not facts.frozen
+
+
+def _full_at(facts: PhpFacts, context: CheckContext) -> float | None:
+    """Return when PHP-FPM last said that all workers were busy, None where that is over."""
+    logged = facts.max_children_logged_at
+    return None if logged is None or context.at.timestamp() - logged > FULL_SECONDS else logged
 
 
 def _knows_the_master(facts: PhpFacts) -> bool:
@@ -54,7 +62,7 @@ def fpm_down(facts: PhpFacts, context: CheckContext) -> Iterator[Finding]:
             fix=f"Let it go on with SIGCONT: kill -CONT {facts.master_pid}; find out who stopped it.",
             commands=[f"ps -o pid,stat,args --ppid {facts.master_pid}"],
         )
-    elif _exhausted(facts) and not _knows_the_master(facts) and facts.max_children_logged_at is None:
+    elif _exhausted(facts) and not _knows_the_master(facts) and _full_at(facts, context) is None:
         yield context.critical(
             f"PHP-FPM at {facts.address} accepts connections and answers none of them",
             value="timeout",
@@ -75,7 +83,7 @@ def workers_exhausted(facts: PhpFacts, context: CheckContext) -> Iterator[Findin
         "request_slowlog_timeout shows the line. Raise pm.max_children only where memory allows."
     )
     commands = ["ps -o pid,stat,time,args -C php-fpm8.2", "ss -xp | grep -c php"]
-    logged = facts.max_children_logged_at
+    logged = _full_at(facts, context)
     if _exhausted(facts) and (_knows_the_master(facts) or logged is not None):
         waited = seconds_text(facts.waited_seconds or 0)
         evidence = (
@@ -203,6 +211,10 @@ def errors(facts: PhpFacts, context: CheckContext) -> Iterator[Finding]:
         context.need_part(facts, "application", "laravel.log", "log")
         yield context.ok("no PHP log is named in the stack file")
         return
+    for part in ("laravel.log", "log"):
+        problem = facts.problem(part)
+        if problem is not None:
+            yield context.finding(Status.UNKNOWN, problem.message, subject=part, hint=problem.hint)
     for item in facts.errors:
         count = context.need(item.count, item.log)
         said = f", the last: {item.example}" if item.example else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from opsctl.envfile import parse_env
 from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.php import PhpFacts, StorageFolder
+from opsctl.files import read_regular
+from opsctl.logs.tail import NotAFile, read_tail
 from opsctl.probes.connection import connection_state
-from opsctl.probes.http_exchange import lookup, split_address
+from opsctl.probes.http_exchange import connect_any, lookup, split_address
 from opsctl.probes.nginx_process import identity, may_access
 from opsctl.probes.php_fastcgi import FastCgiError, ask, is_alive
-from opsctl.probes.php_logs import fpm_errors, key_verdict, laravel_errors, status_values
+from opsctl.probes.php_logs import WINDOW_SECONDS, fpm_errors, key_verdict, laravel_errors, status_values
 from opsctl.stack.specs import PhpSpec
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 1.5
 MAX_LOG = 256 * 1024
+MAX_LARAVEL_LOGS = 4
 MAX_ENV = 256 * 1024
 WRITABLE = (
     "storage/app",
@@ -160,8 +164,7 @@ class _Look:
 
     def _environment(self, path: Path) -> None:
         try:
-            with path.open("rb") as file:
-                values = parse_env(file.read(MAX_ENV).decode("utf-8", "replace"))
+            values = parse_env(read_regular(path, MAX_ENV).decode("utf-8", "replace"))
         except OSError as error:
             code = "permission" if isinstance(error, PermissionError) else "missing"
             hint = "run as root" if code == "permission" else "the application may get its values elsewhere"
@@ -182,13 +185,13 @@ class _Look:
         now = time.time()
         errors = []
         if self.spec.root and self.problem_free("application"):
-            path = self.context.stack.path(self.spec.root) / "storage" / "logs" / "laravel.log"
-            end = self._tail(path, "laravel.log", absent_is_empty=True)
-            if end is not None:
-                errors.append(laravel_errors(end[0], str(path), end[1], now))
+            for path in self._laravel_logs(self.context.stack.path(self.spec.root) / "storage/logs", now):
+                end = self._tail(path, "laravel.log")
+                if end is not None:
+                    errors.append(laravel_errors(end[0], str(path), end[1], now))
         if self.spec.log:
             path = self.context.stack.path(self.spec.log)
-            end = self._tail(path, "log", absent_is_empty=False)
+            end = self._tail(path, "log")
             if end is not None:
                 found, full_at = fpm_errors(end[0], str(path), end[1], now)
                 errors.append(found)
@@ -199,19 +202,44 @@ class _Look:
         """Return whether a part could be looked at."""
         return all(problem.part != part for problem in self.problems)
 
-    def _tail(self, path: Path, part: str, absent_is_empty: bool) -> tuple[str, float] | None:
+    def _laravel_logs(self, folder: Path, now: float) -> list[Path]:
+        """Return the newest of Laravel's logs, and the others that were written in the window as well.
+
+        `single` writes laravel.log, `daily` one laravel-DATE.log a day; queue workers often have their own.
+        """
+        found: list[tuple[float, Path]] = []
         try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size - MAX_LOG, 0))
-                text = file.read(MAX_LOG).decode("utf-8", "replace")
-                return (text.partition("\n")[2] if size > MAX_LOG else text), os.fstat(file.fileno()).st_mtime
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("laravel") and entry.name.endswith(".log"):
+                        with contextlib.suppress(FileNotFoundError):
+                            found.append((entry.stat().st_mtime, Path(entry.path)))
+        except OSError as error:
+            code = "permission" if isinstance(error, PermissionError) else "missing"
+            hint = "run as root" if code == "permission" else "correct php.root"
+            self.problem("laravel.log", code, f"cannot read {folder}: {error.strerror}", hint)
+            return []
+        if not found:
+            hint = "Laravel has logged nothing yet, or logs elsewhere: see LOG_CHANNEL"
+            self.problem("laravel.log", "missing", f"there is no laravel*.log in {folder}", hint)
+        found.sort(reverse=True)
+        return [
+            path
+            for number, (modified, path) in enumerate(found[:MAX_LARAVEL_LOGS])
+            if number == 0 or modified >= now - WINDOW_SECONDS
+        ]
+
+    def _tail(self, path: Path, part: str) -> tuple[str, float] | None:
+        try:
+            end = read_tail(path, MAX_LOG, lambda _line, _read: False)
+        except NotAFile as error:
+            self.problem(part, "unsupported", str(error), "name a file")
         except FileNotFoundError:
-            if absent_is_empty:  # Laravel makes it with its first line
-                return "", 0.0
             self.problem(part, "missing", f"there is no {path}", "correct php.log")
         except OSError as error:
             self.problem(part, "permission", f"cannot read {path}: {error.strerror}", "run as root")
+        else:
+            return end.data.decode("utf-8", "replace"), end.modified_at
         return None
 
 
@@ -229,22 +257,17 @@ def _open(address: str, seconds: float) -> socket.socket:
         OSError: it does not work.
     """
     if address.startswith(("/", "unix:")):
-        family, target = int(socket.AF_UNIX), address.removeprefix("unix:")
-        return _connected(family, target, seconds)
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            stream.settimeout(seconds)
+            stream.connect(address.removeprefix("unix:"))
+        except OSError:
+            stream.close()
+            raise
+        return stream
+    began = time.monotonic()
     host, port = split_address(address, 9000)
-    family, found = lookup(host or "127.0.0.1", port, seconds)[0]
-    return _connected(family, found, seconds)
-
-
-def _connected(family: int, target: str | tuple[str, int], seconds: float) -> socket.socket:
-    stream = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        stream.settimeout(seconds)
-        stream.connect(target)
-    except OSError:
-        stream.close()
-        raise
-    return stream
+    return connect_any(lookup(host or "127.0.0.1", port, seconds), began + seconds)
 
 
 def _process_state(pid: int) -> str:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import socket
+import time
 from calendar import timegm
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsctl.probes import php_fastcgi, php_logs
+from opsctl.checks import find_check
+from opsctl.checks.base import CheckContext, Limits, NotObserved
+from opsctl.facts.base import Connection
+from opsctl.facts.php import PhpFacts
+from opsctl.model import Finding, Status, Target
+from opsctl.probes import php, php_fastcgi, php_logs
+from opsctl.stack.specs import PhpSpec
+from tests.unit.contexts import context_for
 
 NOW = float(timegm((2026, 11, 21, 4, 11, 30, 0, 0, 0)))
 
@@ -101,3 +113,89 @@ def test_log_lines_of_any_date_are_read(number: int, year: int, words: str) -> N
     line = f"[{year:04}-{number:02}-{number:02} {number:02}:00:00] production.ERROR: {words}"
     php_logs.laravel_errors(line, "l", NOW, NOW)
     php_logs.fpm_errors(f"[{number:02}-Nov-{year:04} {number:02}:00:00] WARNING: {words}", "l", NOW, NOW)
+
+
+def run(slug: str, facts: PhpFacts) -> list[Finding]:
+    check = find_check(slug)
+    assert check is not None
+    at = datetime.fromtimestamp(NOW, UTC)
+    limits = check.limits or Limits()
+    return list(check.function(facts, CheckContext(check, Target(kind="php", service="x"), limits, at)))
+
+
+@pytest.mark.parametrize(("age", "exhausted"), [(20.0, True), (6 * 86400.0, False), (None, False)])
+def test_a_pool_over_tcp_is_exhausted_only_where_its_log_says_so_now(
+    age: float | None, exhausted: bool
+) -> None:
+    facts = PhpFacts(
+        up=False,
+        connection=Connection(state="ok"),
+        address="127.0.0.1:9000",
+        answered=False,
+        waited_seconds=1.5,
+        max_children_logged_at=None if age is None else NOW - age,
+    )
+    failing = {
+        slug
+        for slug in ("php/workers-exhausted", "php/fpm-down")
+        if any(item.status.failing for item in run(slug, facts))
+    }
+    assert failing == {"php/workers-exhausted" if exhausted else "php/fpm-down"}
+
+
+def look(folder: Path, log: str = "") -> PhpFacts:
+    spec = PhpSpec(fpm=str(folder / "none.sock"), root="app", log=log)
+    return php.probe(context_for("php", spec, folder))
+
+
+def line(seconds_ago: float, words: str) -> str:
+    stamp = datetime.fromtimestamp(time.time() - seconds_ago, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"[{stamp}] production.ERROR: {words}\n"
+
+
+def test_the_daily_log_of_laravel_is_read(tmp_path: Path) -> None:
+    logs = tmp_path / "app" / "storage" / "logs"
+    logs.mkdir(parents=True)
+    now = time.time()
+    for name, age, words in (
+        ("laravel.log", 90 * 86400, "long ago"),
+        ("laravel-2026-11-20.log", 86400, "yesterday"),
+        ("laravel-2026-11-21.log", 5, "today"),
+    ):
+        (logs / name).write_text(line(age, words))
+        os.utime(logs / name, (now - age, now - age))
+    (errors,) = look(tmp_path).errors
+    assert (Path(errors.log).name, errors.count, errors.example) == ("laravel-2026-11-21.log", 1, "today")
+    (logs / "laravel-worker.log").write_text("Processing\n")
+    names = [Path(item.log).name for item in look(tmp_path).errors]
+    assert names == ["laravel-worker.log", "laravel-2026-11-21.log"]
+
+
+def test_no_log_of_laravel_is_not_observed_rather_than_well(tmp_path: Path) -> None:
+    (tmp_path / "app" / "storage" / "logs").mkdir(parents=True)
+    with pytest.raises(NotObserved, match=r"there is no laravel\*\.log"):
+        run("php/errors", look(tmp_path))
+    (tmp_path / "fpm.log").write_text("")
+    found = {item.subject: item.status for item in run("php/errors", look(tmp_path, log="fpm.log"))}
+    assert found == {"laravel.log": Status.UNKNOWN, str(tmp_path / "fpm.log"): Status.OK}
+
+
+def test_pipes_in_place_of_files_hold_nobody_up(tmp_path: Path) -> None:
+    logs = tmp_path / "app" / "storage" / "logs"
+    logs.mkdir(parents=True)
+    os.mkfifo(logs / "laravel.log")
+    os.mkfifo(tmp_path / "app" / ".env")
+    facts = look(tmp_path)
+    for part in ("laravel.log", "environment"):
+        problem = facts.problem(part)
+        assert problem is not None
+        assert "file" in problem.message
+
+
+def test_every_address_of_the_pools_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])
+        family = int(socket.AF_INET)
+        found = [(family, ("127.0.0.9", port)), (family, ("127.0.0.1", port))]
+        monkeypatch.setattr(php, "lookup", lambda *_: found)
+        php._open(f"localhost:{port}", 1.0).close()
