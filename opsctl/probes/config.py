@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import stat
 from typing import TYPE_CHECKING
 
 from opsctl.envfile import parse_env
 from opsctl.facts.config import ConfigFacts
+from opsctl.files import read_regular
 from opsctl.probes.base import ProbeError
 from opsctl.probes.config_judging import variables
 from opsctl.secrets import MAX_ENV_BYTES
@@ -26,11 +26,8 @@ def probe(context: ProbeContext) -> ConfigFacts:
     assert isinstance(spec, EnvSpec)
     path = context.stack.path(spec.file)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ProbeError("unsupported", f"{path} is not a file", "name the env file in the stack file")
-        with path.open("rb") as file:
-            text = file.read(MAX_ENV_BYTES).decode("utf-8", "replace")
+        text = read_regular(path, MAX_ENV_BYTES).decode("utf-8", "replace")
+        modified_at = path.stat().st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return ConfigFacts(
             up=False,
@@ -44,7 +41,8 @@ def probe(context: ProbeContext) -> ConfigFacts:
             "permission", f"no permission to read {path}", "run as root or as its owner"
         ) from None
     except OSError as error:
-        raise ProbeError("unsupported", f"cannot read {path}: {error.strerror}") from None
+        hint = "name the env file in the stack file"
+        raise ProbeError("unsupported", f"cannot read {path}: {error.strerror}", hint) from None
     values = parse_env(text)
     context.redactor.add_environment(values, frozenset(spec.secret))
     found = variables(values, spec.required, spec.secret, spec.production)
@@ -53,6 +51,6 @@ def probe(context: ProbeContext) -> ConfigFacts:
         production=spec.production,
         count=len(values),
         missing=sum(1 for item in found if item.required and not item.present),
-        modified_at=status.st_mtime,
+        modified_at=modified_at,
         variables=found,
     )

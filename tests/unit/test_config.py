@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsctl.facts.config import Variable
+from opsctl.probes.base import ProbeError
+from opsctl.probes.config import probe
 from opsctl.probes.config_judging import is_placeholder, variables
+from opsctl.stack.specs import EnvSpec
+from tests.unit.contexts import context_for
 
 CANARY = "Zq7CANARYx9K2v"
 
@@ -80,3 +86,9 @@ def test_no_value_is_in_what_comes_out(values: dict[str, str], required: list[st
     assert {item.verdict for item in found} <= words
     assert all(isinstance(item, Variable) for item in found)
     assert len({item.name for item in found}) == len(found)
+
+
+def test_a_pipe_in_place_of_the_env_file_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(ProbeError, match="not a regular file"):
+        probe(context_for("config", EnvSpec(file=".env"), tmp_path))
