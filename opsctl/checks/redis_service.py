@@ -112,6 +112,21 @@ def replication_broken(facts: RedisFacts, context: CheckContext) -> Iterator[Fin
         yield context.ok(f"{connected} of {facts.expected_replicas} replicas are connected")
 
 
+def _trend(growth: float | None) -> str:
+    """Return whether a queue grows or shrinks, as far as a second of watching tells."""
+    if growth is None:
+        return ""
+    if growth == 0:
+        return ", and neither grows nor shrinks"
+    return f", and {'grows' if growth > 0 else 'shrinks'} by {abs(growth):.3g} a second"
+
+
+def _workers_fix(growth: float | None) -> str:
+    if growth is not None and growth < 0:
+        return "The workers catch up: see whether it goes on falling; if it often comes back, start more."
+    return "Look at the workers: are they up, do they fail and put tasks back, are there enough?"
+
+
 @check(
     "redis/queue-growing",
     needs="LLEN/XLEN of the queues in the stack file",
@@ -119,7 +134,7 @@ def replication_broken(facts: RedisFacts, context: CheckContext) -> Iterator[Fin
     role="symptom",
 )
 def queue_growing(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
-    """Tasks come in faster than the workers take them out."""
+    """More tasks wait in a queue than the stack file calls normal."""
     if not facts.queues:
         yield context.ok("the stack file names no queue")
     for queue in facts.queues:
@@ -131,13 +146,12 @@ def queue_growing(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]
             )
             continue
         growth = queue.growth_per_second
-        trend = "" if growth is None else f", {growth:+.0f} a second"
         yield context.judge(
             queue.length / max(queue.limit, 1),
-            f"{queue.name} holds {queue.length} entries, too many from {queue.limit} on{trend}",
+            f"{queue.name} holds {queue.length} entries, too many from {queue.limit} on{_trend(growth)}",
             subject=queue.name,
             source=redis_cli(facts, f"{queue.command} {queue.name}"),
-            fix="Look at the workers: are they up, do they fail and put tasks back, are there enough?",
+            fix=_workers_fix(growth),
             commands=[redis_cli(facts, f"{queue.command} {queue.name}"), redis_cli(facts, "INFO clients")],
         )
 

@@ -23,6 +23,11 @@ FRAGMENTED_FLOOR = 100 * 1024 * 1024
 """Bytes of holes below which nothing is said: Redis' own active-defrag-ignore-bytes is 100mb."""
 
 
+BIG_KEYS = (
+    "At a quiet hour, `redis-cli --bigkeys -i 0.01` names the largest keys; it walks through all of them."
+)
+
+
 @check(
     "redis/memory-full",
     needs="INFO memory, maxmemory-policy",
@@ -42,11 +47,8 @@ def memory_full(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
     details = {
         "source": redis_cli(facts, "INFO memory"),
         "fix": "Raise maxmemory, delete what is not needed, or choose an evicting policy if all of it is "
-        "a cache.",
-        "commands": [
-            redis_cli(facts, "INFO memory | grep -E '^(used_memory|maxmemory)'"),
-            redis_cli(facts, "--bigkeys -i 0.01"),
-        ],
+        f"a cache. {BIG_KEYS}",
+        "commands": [redis_cli(facts, "INFO memory | grep -E '^(used_memory|maxmemory)'")],
     }
     if policy == "noeviction":
         rate = facts.refused_writes_per_second or 0
@@ -94,11 +96,8 @@ def evicting(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
         rate,
         f"{rate:.0f} keys a second are evicted ({facts.maxmemory_policy}, maxmemory {bytes_text(limit)})",
         source=redis_cli(facts, "INFO stats") + ": evicted_keys, twice",
-        fix="Give it more memory, or put fewer or shorter-lived keys into it.",
-        commands=[
-            redis_cli(facts, "INFO stats | grep -E '^(evicted_keys|keyspace_)'"),
-            redis_cli(facts, "--bigkeys -i 0.01"),
-        ],
+        fix=f"Give it more memory, or put fewer or shorter-lived keys into it. {BIG_KEYS}",
+        commands=[redis_cli(facts, "INFO stats | grep -E '^(evicted_keys|keyspace_)'")],
     )
 
 

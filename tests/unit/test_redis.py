@@ -305,6 +305,34 @@ def test_a_slow_command_is_reported_for_a_minute() -> None:
     assert finding.summary == "KEYS held Redis for 2.5 s, 2 slow commands in the last minute"
 
 
+@pytest.mark.parametrize(
+    ("growth", "said"),
+    [
+        (None, "from 10 on"),
+        (0.0, "neither grows nor shrinks"),
+        (2.0, "grows by 2 a second"),
+        (-0.4, "shrinks by 0.4 a second"),
+    ],
+)
+def test_a_long_queue_is_said_to_move_as_it_does(growth: float | None, said: str) -> None:
+    queue = Queue(name="tasks", limit=10, length=20, growth_per_second=growth)
+    finding = only(judged(**(HEALTHY | {"queues": [queue]})), "queue-growing")
+    assert finding.status is Status.WARNING
+    assert finding.summary.endswith(said)
+    assert finding.remediation is not None
+    assert ("catch up" in finding.remediation.text) == (growth is not None and growth < 0)
+
+
+def test_no_command_walks_through_the_keyspace() -> None:
+    full = {"used_memory": 100 * MIB, "maxmemory": 100 * MIB, "maxmemory_policy": "noeviction"}
+    found = judged(**(HEALTHY | full | {"evicted_per_second": 900.0}))
+    for name in ("memory-full", "evicting"):
+        remedy = only(found, name).remediation
+        assert remedy is not None
+        assert "--bigkeys" in remedy.text
+        assert not any("--bigkeys" in command for command in remedy.commands)
+
+
 def test_the_server_s_own_clock_counts() -> None:
     ahead = NOW.timestamp() + 3600
     entry = SlowCommand(command="KEYS", microseconds=2_000_000, ended_at=ahead - 5)
