@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
 from opsctl.checks.wording import bytes_text, count_text, percent_text, seconds_text
+from opsctl.facts.host import Filesystem
 from opsctl.model import Evidence, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from opsctl.facts.host import Filesystem, HostFacts, OomKill, Pressure
+    from opsctl.facts.host import HostFacts, OomKill, Pressure
     from opsctl.model import Finding
 
 GIBIBYTE = 1024**3
+FILESYSTEM_PART = "filesystem "
+"""What the name of an unread part begins with where it is one of `host.filesystems`."""
 CLOCK_HINT = "run systemd-timesyncd or chrony"
 ROOM_ENOUGH = 20 * GIBIBYTE
 """With this much left a disk is not full, however small a share of it that is."""
@@ -28,11 +33,15 @@ ROOM_LITTLE = 5 * GIBIBYTE
 def _filesystems(facts: HostFacts, context: CheckContext) -> Iterator[tuple[Filesystem, Finding | None]]:
     """Yield each file system; with a finding where it could not be read."""
     context.need_part(facts, "filesystems")
-    if not facts.filesystems and not facts.problems:
+    unread = [problem for problem in facts.problems if problem.part.startswith(FILESYSTEM_PART)]
+    if not facts.filesystems and not unread:
         raise NotObserved("no file system of this machine is seen", "name them under host.filesystems")
-    for problem in facts.problems:
-        if problem.part.startswith("filesystem "):
-            raise NotObserved(problem.message, problem.hint)
+    for problem in unread:
+        mount = problem.part.removeprefix(FILESYSTEM_PART)
+        yield (
+            Filesystem(device="", fstype="", mountpoint=mount, error=problem.message),
+            context.finding(Status.UNKNOWN, problem.message, subject=mount, hint=problem.hint),
+        )
     for item in facts.filesystems:
         if item.error:
             yield (
@@ -424,7 +433,7 @@ def open_files_exhausted(facts: HostFacts, context: CheckContext) -> Iterator[Fi
         ],
     )
     for item in facts.process_files:
-        yield context.judge(
+        found = context.judge(
             round(item.files_open / max(item.files_most, 1), 4),
             f"{item.process} (pid {item.pid}) has {item.files_open} of its {item.files_most} files open",
             subject=item.process,
@@ -436,6 +445,8 @@ def open_files_exhausted(facts: HostFacts, context: CheckContext) -> Iterator[Fi
                 f"grep 'open files' /proc/{item.pid}/limits",
             ],
         )
+        # of the process's own service where that is known: its limit stops nobody else
+        yield msgspec.structs.replace(found, target=item.service or found.target)
 
 
 @check(

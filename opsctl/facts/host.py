@@ -136,6 +136,8 @@ class ProcessFiles(Record, frozen=True, kw_only=True):
     pid: Annotated[str, Label("pid")]
     files_open: Annotated[int, gauge("opsctl_host_process_open_files", "Files that it holds open")]
     files_most: Annotated[int, gauge("opsctl_host_process_max_files", "Files that it may open")]
+    service: str = ""
+    """The service of the stack whose unit it belongs to; empty where that is not known."""
 
 
 class OomKill(Record, frozen=True, kw_only=True):

@@ -45,7 +45,12 @@ def probe(context: ProbeContext) -> HostFacts:
         problems.extend(more)
     except OSError as error:
         problems.append(FactProblem(part="filesystems", code="missing", message=str(error)[:300]))
-    values["process_files"] = host_kernel.files_of_processes(min(PROCESS_SECONDS, context.left / 4))
+    units = {
+        item.unit if "." in item.unit else f"{item.unit}.service": name
+        for name, item in context.stack.spec.services.items()
+        if item.unit
+    }
+    values["process_files"] = host_kernel.files_of_processes(min(PROCESS_SECONDS, context.left / 4), units)
     values["swapped_in_per_second"] = _swap_rate(context, values)
     return HostFacts(problems=problems, **values)
 

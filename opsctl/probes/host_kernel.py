@@ -154,8 +154,10 @@ def living_since(unit: str) -> float | None:
     return oldest
 
 
-def files_of_processes(seconds: float) -> list[ProcessFiles]:
+def files_of_processes(seconds: float, services: dict[str, str] | None = None) -> list[ProcessFiles]:
     """Return the processes that hold more than half of the files that they may open, the worst first.
+
+    `services` names the service of each unit of the stack.
 
     Without root only one's own processes can be counted. Stops after `seconds`.
     """
@@ -169,7 +171,16 @@ def files_of_processes(seconds: float) -> list[ProcessFiles]:
             count = _open_files(folder)
             if most and count * 2 > most:
                 name = (folder / "comm").read_text("utf-8", "replace").strip()[:64]
-                found.append(ProcessFiles(process=name, pid=folder.name, files_open=count, files_most=most))
+                groups = (folder / "cgroup").read_text("utf-8", "replace")
+                found.append(
+                    ProcessFiles(
+                        process=name,
+                        pid=folder.name,
+                        files_open=count,
+                        files_most=most,
+                        service=parsing.service_of(groups, services or {}),
+                    )
+                )
     return sorted(found, key=lambda item: -item.files_open / item.files_most)[:MAX_PROCESSES]
 
 

@@ -275,3 +275,9 @@ def journal_short_unix(line: str) -> tuple[float, str] | None:
     at = decimal(stamp)
     _, separator, message = rest.partition("kernel: ")
     return (at, message[:1000]) if at is not None and separator else None
+
+
+def service_of(groups: str, services: dict[str, str]) -> str:
+    """Return the service whose unit /proc/PID/cgroup names; empty where it names none of them."""
+    parts = {part for line in groups.splitlines() for part in line.split("/")}
+    return next((service for unit, service in services.items() if unit in parts), "")

@@ -13,6 +13,7 @@ from opsctl.facts.host import Filesystem, HostFacts, OomKill, Pressure, ProcessF
 from opsctl.judge import judge
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import Finding, Reading, Snapshot, StackSummary, Status, Target
+from opsctl.probes.host_parsing import service_of
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 GIBIBYTE = 1024**3
@@ -239,3 +240,27 @@ def test_a_disk_that_ext4_turned_read_only() -> None:
 def test_facts_survive_their_metrics() -> None:
     back = facts_from_series(HostFacts, parse_exposition(exposition(samples(HEALTHY))))
     assert list(samples(back)) == list(samples(HEALTHY))
+
+
+@pytest.mark.parametrize("slug", ["host/disk-full", "host/inodes-full", "host/disk-filling"])
+def test_a_mount_that_is_not_there_hides_no_other(slug: str) -> None:
+    mistyped = FactProblem(part="filesystem /date", code="missing", message="/date is no mount point")
+    both = findings(slug, problems=[mistyped], filesystems=disk(10, 0))
+    assert (both[0].status, both[0].subject, both[0].summary) == (
+        Status.UNKNOWN,
+        "/date",
+        "/date is no mount point",
+    )
+    assert len(both) == 2
+    if slug == "host/disk-full":
+        assert both[1].status is Status.CRITICAL
+
+
+def test_the_files_of_one_process_are_a_matter_of_its_service() -> None:
+    own = ProcessFiles(process="app", pid="7", files_open=1000, files_most=1024, service="backend")
+    alien = ProcessFiles(process="other", pid="8", files_open=1000, files_most=1024)
+    found = findings("host/open-files-exhausted", process_files=[own, alien])
+    assert [item.target for item in found] == [found[0].target, "backend", found[0].target]
+    groups = "0::/system.slice/app.service\n"
+    assert service_of(groups, {"db.service": "db", "app.service": "backend"}) == "backend"
+    assert service_of("0::/user.slice\n", {"app.service": "backend"}) == ""
