@@ -47,10 +47,22 @@ def looping(instance: Instance, context: CheckContext) -> str:
         return f"crashes and is restarted over and over: {count_text(restarts, 'restart')}{code}"
     if instance.state != "running" or up is None or instance.health == "healthy":
         return ""
-    recent = [moment for moment in instance.deaths if context.at.timestamp() - moment <= WINDOW_SECONDS]
-    often = max(restarts, len(recent)) if restarts else 0
+    recent = _recent(instance, context)
+    often = min(restarts, len(recent))  # the engine's own count is since it was made or started by hand
     gaps = [after - before for before, after in itertools.pairwise(recent)]
     settled = max([SETTLED_SECONDS, *(2 * gap for gap in gaps)])
     if often >= CRASHES and up < min(settled, WINDOW_SECONDS):
         return f"was restarted {count_text(often, 'time')} and runs for only {seconds_text(up)}"
     return ""
+
+
+def _recent(instance: Instance, context: CheckContext) -> list[float]:
+    return [moment for moment in instance.deaths if context.at.timestamp() - moment <= WINDOW_SECONDS]
+
+
+def maybe_looping(instance: Instance, context: CheckContext) -> bool:
+    """Return whether a container has only just started and nothing tells how often it did lately."""
+    up = age(context, instance.started_at)
+    fresh = instance.state == "running" and up is not None and up < SETTLED_SECONDS
+    unread = not instance.deaths_read and not instance.deaths
+    return fresh and unread and instance.health != "healthy" and (instance.restart_count or 0) >= CRASHES

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     reachability=True,
 )
 def oom_killed(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding]:
-    """The kernel killed a process of the container because its memory limit was reached."""
+    """The kernel killed a process of the container for want of memory.
+
+    Docker's flag and the group's counter say so too where the whole machine had none left; only
+    the kernel's record of the container's own group proves that its limit was reached.
+    """
     if not facts.instances:
         yield context.ok("no container of the service has reached a memory limit")
     for instance in facts.instances:
@@ -31,11 +35,9 @@ def oom_killed(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding
 
 
 def _memory_kill(instance: Instance, facts: ContainerFacts, context: CheckContext) -> Finding:
-    limit = (
-        f"its limit of {bytes_text(instance.memory_limit)}"
-        if instance.memory_limit
-        else "the machine's memory"
-    )
+    own = instance.oom_at is not None and instance.oom_record.startswith("dmesg")
+    size = f" of {bytes_text(instance.memory_limit)}" if instance.memory_limit else ""
+    why = f"because it reached its limit{size}" if own else "for want of memory"
     since = age(context, instance.oom_at)
     current = since is not None and since <= WINDOW_SECONDS
     victim = instance.oom_process or "a process"
@@ -46,7 +48,7 @@ def _memory_kill(instance: Instance, facts: ContainerFacts, context: CheckContex
             instance,
             context,
             loss_status(facts),
-            f"{instance.name} was killed because it reached {limit}",
+            f"{instance.name} was killed {why}",
         )
     started = instance.started_at
     before_start = (
@@ -58,19 +60,18 @@ def _memory_kill(instance: Instance, facts: ContainerFacts, context: CheckContex
             instance,
             context,
             Status.CRITICAL if loop and facts.running == 1 else Status.WARNING,
-            f"{instance.name} reached {limit}, was killed {seconds_text(since or 0)} ago and restarted "
+            f"{instance.name} was killed {why} {seconds_text(since or 0)} ago and restarted "
             f"({count_text(instance.restart_count, 'restart')})",
         )
     kills = instance.oom_kills or 0
     up = age(context, started)
     if current and not before_start:
-        words = f"{victim} in {instance.name} was killed {seconds_text(since or 0)} ago: it reached {limit}"
+        words = f"{victim} in {instance.name} was killed {why} {seconds_text(since or 0)} ago"
         return _killed(instance, context, Status.WARNING, f"{words}; its main process lives on")
     if kills and up is not None and up <= WINDOW_SECONDS:
-        words = (
-            f"{count_text(kills, 'process', 'processes')} in {instance.name} killed within {seconds_text(up)}"
-        )
-        return _killed(instance, context, Status.WARNING, f"{words}: the container reached {limit}")
+        many = count_text(kills, "process", "processes")
+        words = f"{many} in {instance.name} killed {why} within {seconds_text(up)}"
+        return _killed(instance, context, Status.WARNING, words)
     if kills and not instance.oom_record:
         raise NotObserved(
             f"{count_text(kills, 'process', 'processes')} in {instance.name} killed for memory since its "

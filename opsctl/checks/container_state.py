@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opsctl.checks.base import CheckContext, Limits, check
-from opsctl.checks.container_common import CRASHES, compose_options, looping, loss_status
+from opsctl.checks.container_common import CRASHES, compose_options, looping, loss_status, maybe_looping
 from opsctl.checks.container_exit import ENDED, ending, last_words
 from opsctl.checks.wording import count_text
 from opsctl.model import HOST_SERVICE, Status
@@ -97,6 +97,14 @@ def restarting(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding
         yield context.ok("no container of the service is being restarted")
     for instance in facts.instances:
         words = looping(instance, context)
+        if maybe_looping(instance, context):
+            yield context.finding(
+                Status.UNKNOWN,
+                f"{instance.name} has only just started, and whether it did so repeatedly is not known",
+                subject=instance.name,
+                hint="docker events --since 10m --until 0s --filter event=die",
+            )
+            continue
         if not words:
             count = count_text(instance.restart_count or 0, "restart")
             yield context.ok(f"{instance.name}: {count}, not in a loop", subject=instance.name)

@@ -48,7 +48,7 @@ def take_snapshot(
     from opsctl.engine import collect
 
     with progress() as tell:
-        return collect(stack, timeout, wanted, tell, {"debug": debug, "companion": True})
+        return collect(stack, timeout, wanted, tell, {"debug": debug, "companion": True, "wanted": wanted})
 
 
 @contextmanager

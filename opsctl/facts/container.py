@@ -37,6 +37,8 @@ class Instance(Record, frozen=True, kw_only=True):
     restart_policy: str = ""
     deaths: list[float] = []
     """Moments of the last ten minutes at which the main process ended, as far as the engine remembers."""
+    deaths_read: bool = False
+    """Whether the engine told its events; without them `deaths` says nothing."""
     log_tail: list[str] = []
     """The last lines that the container wrote, only where it is not well."""
 

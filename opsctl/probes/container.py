@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from opsctl.facts.base import FactProblem
 from opsctl.facts.container import ContainerFacts, Instance
 from opsctl.probes.container_cgroup import (
@@ -102,6 +104,25 @@ def of_service(listed: list[dict[str, Any]], project: str, service: str) -> list
     return Listing(listed).of_service(project, service)
 
 
+def own_containers(
+    context: ProbeContext, service: ServiceSpec, listed: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the containers of a service of the stack: of its own project, without one-off runs."""
+    listing = context.shared.once(("docker listing", api(context).endpoint), lambda: Listing(listed))
+    compose = context.stack.spec.compose
+    return listing.of_service(service.project or (compose.project if compose else ""), service.container)
+
+
+def speaker(context: ProbeContext, lasting: dict[str, str]) -> str:
+    """Return the service that speaks for the project: the first one of those that are looked at."""
+    wanted = context.options.get("wanted")
+    for name, container in lasting.items():
+        target = msgspec.structs.replace(context.target, service=name, address=container)
+        if wanted is None or wanted(target):
+            return name
+    return ""
+
+
 class _Look:
     """One look at one service."""
 
@@ -171,6 +192,7 @@ class _Look:
         if unwell or values["restart_count"] or values.get("oom_kills"):
             incidents = self._incidents()
             values["deaths"] = incidents.deaths.get(identity, [])[-20:]
+            values["deaths_read"] = incidents.events_read
             kill = incidents.kills.get(identity)
             if kill is not None:
                 values |= {"oom_at": kill.at, "oom_process": kill.process, "oom_record": kill.source}
@@ -219,8 +241,6 @@ class _Look:
         sampled: float,
     ) -> list[Instance]:
         """Take a second sample of the containers that have a CPU limit and were ever held back."""
-        import msgspec
-
         ratios: dict[str, float | None] = {}
         concerned = []
         for item, instance in zip(inspected, instances, strict=True):
@@ -362,7 +382,7 @@ class _Look:
             own = {name: self.listing.of_service(self.project, name) for name in lasting.values()}
             alive = [name for name in own if any(item.get("State") == "running" for item in own[name])]
             failed = [name for name in own if any(ended_badly(item.get("Status")) for item in own[name])]
-            return next(iter(lasting), ""), len(own), len(alive), len(failed)
+            return speaker(self.context, lasting), len(own), len(alive), len(failed)
 
         return self.context.shared.once(("docker project", self.project, one_shots), count)
 

@@ -41,6 +41,7 @@ class Incidents:
     kills: dict[str, Kill] = field(default_factory=dict)
     deaths: dict[str, list[float]] = field(default_factory=dict)
     kernel_log_read: bool = False
+    events_read: bool = False
 
 
 def recent(engine: DockerApi, now: float) -> Incidents:
@@ -53,6 +54,7 @@ def recent(engine: DockerApi, now: float) -> Incidents:
             "filters": json.dumps({"type": ["container"], "event": ["oom", "die"]}),
         }
         add_events(found, engine.get("/events", query, MAX_EVENT_BYTES).decode("utf-8", "replace"))
+        found.events_read = True
     records = _kernel_records()
     if records is not None:
         found.kernel_log_read = True

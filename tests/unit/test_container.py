@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ from opsctl.facts.base import FactProblem
 from opsctl.facts.container import ContainerFacts, Instance
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import HOST_SERVICE, Finding, Status, Target
+from opsctl.probes.base import ProbeContext, Shared
+from opsctl.probes.container import own_containers, speaker
+from opsctl.redact import Redactor
+from opsctl.secrets import Secrets
+from opsctl.stack.specs import ComposeSpec, ServiceSpec, StackSpec
+from opsctl.stack.stack import Stack
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -224,3 +231,71 @@ def test_facts_survive_the_way_through_metrics() -> None:
     ]
     assert instances[0].oom_kills == 2
     assert instances[0].started_at == one.started_at
+
+
+def test_restarts_of_long_ago_do_not_make_a_loop() -> None:
+    deployed = instance(restart_count=900, started_at=AT - 4, deaths=[AT - 5], deaths_read=True)
+    assert status("container/restarting", facts(deployed)) == "ok"
+    unread = instance(restart_count=900, started_at=AT - 4)
+    assert status("container/restarting", facts(unread)) == "unknown"
+
+
+def test_a_limit_is_blamed_only_with_the_kernels_record() -> None:
+    values: dict[str, Any] = {"state": "exited", "oom_killed": True, "memory_limit": 64 * 1024**2}
+    (found,) = judge("container/oom-killed", facts(instance(**values)))
+    assert "for want of memory" in found.summary
+    assert "limit" not in found.summary
+    by_engine = instance(oom_at=AT - 5, oom_record="docker events --filter event=oom", **values)
+    assert "limit" not in judge("container/oom-killed", facts(by_engine))[0].summary
+    by_kernel = instance(oom_at=AT - 5, oom_record="dmesg | grep oom-kill", **values)
+    assert "its limit of 64" in judge("container/oom-killed", facts(by_kernel))[0].summary
+
+
+def shop(**options: Any) -> ProbeContext:
+    services = {
+        "db": ServiceSpec(container="db"),
+        "backend": ServiceSpec(container="backend"),
+        "bot": ServiceSpec(container="bot", project="other"),
+    }
+    spec = StackSpec(name="shop", compose=ComposeSpec(project="shop"), services=services)
+    stack = Stack(spec=spec, origin="x", directory=Path("/"))
+    redactor = Redactor()
+    return ProbeContext(
+        target=TARGET,
+        spec=services["backend"],
+        service=services["backend"],
+        stack=stack,
+        secrets=Secrets(stack, redactor),
+        redactor=redactor,
+        shared=Shared(),
+        ends=0.0,
+        options=options,
+    )
+
+
+def listed(identity: str, project: str, service: str, one_off: str = "False") -> dict[str, Any]:
+    names = ("project", "service", "oneoff")
+    labels = dict(
+        zip((f"com.docker.compose.{name}" for name in names), (project, service, one_off), strict=True)
+    )
+    return {"Id": identity, "Names": [f"/{identity}"], "Labels": labels, "State": "exited"}
+
+
+def test_containers_of_the_services_own_project_without_one_off_runs() -> None:
+    every = [
+        listed("one", "shop", "bot"),
+        listed("two", "other", "bot"),
+        listed("run", "other", "bot", "True"),
+        listed("three", "shop", "backend"),
+    ]
+    context = shop()
+    found = own_containers(context, context.stack.spec.services["bot"], every)
+    assert [item["Id"] for item in found] == ["two"]
+    found = own_containers(context, context.service, every)
+    assert [item["Id"] for item in found] == ["three"]
+
+
+def test_the_first_service_that_is_looked_at_speaks_for_the_project() -> None:
+    lasting = {"db": "db", "backend": "backend"}
+    assert speaker(shop(), lasting) == "db"
+    assert speaker(shop(wanted=lambda target: target.id == "backend/container"), lasting) == "backend"
