@@ -20,6 +20,8 @@ STARTING_SECONDS = 90.0
 """systemd's own DefaultTimeoutStartSec: who is longer at it than that, hangs."""
 SETTLED_SECONDS = 120.0
 """A unit that runs this long, and twice as long as it usually did, has stopped crash-looping."""
+KILLS_PART = "memory kills of "
+"""What the name of an unread part begins with where neither journal nor kernel told of kills."""
 WINDOW_SECONDS = 600.0
 """How far back the journal is read."""
 
@@ -221,27 +223,35 @@ def crash_looping(facts: SystemdFacts, context: CheckContext) -> Iterator[Findin
 
 
 def _looping(unit: Unit, context: CheckContext) -> Finding:
-    gave_up = unit.state == "failed" and (bool(unit.restarts) or unit.result == "start-limit-hit")
+    gave_up = unit.state == "failed" and unit.result == "start-limit-hit"
     if not unit.restarts and not gave_up:
         return context.ok(f"{unit.name} has not restarted by itself", subject=unit.name)
     up_for = context.at.timestamp() - unit.started_at if unit.running and unit.started_at else 0.0
     if up_for >= WINDOW_SECONDS:
         return context.ok(f"{unit.name} has been running for {seconds_text(up_for)}", subject=unit.name)
-    count = unit.restarts if gave_up else unit.restarts_lately
-    if count is None and unit.running:
-        raise NotObserved(f"the journal of {unit.name} could not be read", "run as root")
-    count = count if count is not None else unit.restarts or 0
-    if up_for >= max(SETTLED_SECONDS, 2 * WINDOW_SECONDS / max(count, 1)):
+    waiting = unit.sub_state == "auto-restart"
+    count = unit.restarts_lately  # systemd's own counter is since the start by hand, however long ago
+    if count is None and not (gave_up or waiting):
+        return context.finding(
+            Status.UNKNOWN,
+            f"the journal of {unit.name} could not be read, so its restarts of late are not known",
+            subject=unit.name,
+            hint="run as root, or join group systemd-journal or adm",
+        )
+    if up_for >= max(SETTLED_SECONDS, 2 * WINDOW_SECONDS / max(count or 0, 1)):
         return context.ok(f"{unit.name} has been running for {seconds_text(up_for)}", subject=unit.name)
-    status = context.limits.status(count)
-    if unit.sub_state == "auto-restart" and status is Status.OK and count:
+    status = Status.CRITICAL if gave_up else context.limits.status(count or 0)
+    if waiting and status is Status.OK and count != 0:
         status = Status.WARNING
-    state = "systemd gave it up" if gave_up else f"now {unit.state} ({unit.sub_state})"
+    state = f"now {unit.state} ({unit.sub_state})"
+    if gave_up or (unit.state == "failed" and status.failing):
+        state = "systemd gave it up"
+    often = count_text(count, "time") if count is not None else "by itself, how often lately is not known"
     ending = words.logged_ending(unit) or (words.ending(unit) if unit.result != "success" else "")
     reason = f": {ending}" if status.failing and ending else ""
     return context.finding(
         status,
-        f"{unit.name} restarted {count_text(count, 'time')}, {state}{reason}",
+        f"{unit.name} restarted {often}, {state}{reason}",
         subject=unit.name,
         value=count,
         threshold=context.limits.limit_for(status),
@@ -265,7 +275,11 @@ def oom_killed(facts: SystemdFacts, context: CheckContext) -> Iterator[Finding]:
     notice such kills; the kernel's log does.
     """
     for unit in _units(facts):
-        yield _oom(unit, context)
+        unread = facts.problem(f"{KILLS_PART}{unit.name}")
+        if unread is not None and unit.result != "oom-kill":
+            yield context.finding(Status.UNKNOWN, unread.message, subject=unit.name, hint=unread.hint)
+        else:
+            yield _oom(unit, context)
 
 
 def _oom(unit: Unit, context: CheckContext) -> Finding:

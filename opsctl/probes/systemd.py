@@ -43,7 +43,7 @@ def probe(context: ProbeContext) -> SystemdFacts:
         shown = _show(inner, context.left)
         units += [parsing.unit_from(item, member=True) for item in shown]
     problems: list[FactProblem] = []
-    units = [_with_history(unit, context, problems) for unit in units]
+    units = [with_history(unit, context, problems) for unit in units]
     return SystemdFacts(up=is_up(units), asked=asked, units=units, problems=problems)
 
 
@@ -88,22 +88,26 @@ def _refusal(words: str) -> ProbeError:
     return ProbeError("refused", f"systemctl: {first}", "systemctl status")
 
 
-def _with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> Unit:
+def with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> Unit:
     """Add what the journal and the kernel's log know, where something is or may have been wrong."""
     if unit.load_state in ("not-found", "masked") or not (suspicious(unit) or unit.condition_failed):
         return unit
     history = _history(unit, context, problems)
     since = history.started_by_hand if history and history.started_by_hand else 0.0
     kills = list(history.oom_kills) if history else []
-    kills += [
-        kill.at for kill in _kernel_kills(context) if unit.name in kill.cgroup.split("/") and kill.at > since
-    ]
+    logged = kernel_kills(context)
+    kills += [kill.at for kill in logged or () if unit.name in kill.cgroup.split("/") and kill.at > since]
+    unread = history is None and logged is None
+    if unread:
+        message = f"whether {unit.name} was killed for want of memory is not known: no log could be read"
+        part = f"memory kills of {unit.name}"
+        problems.append(FactProblem(part=part, code="permission", message=message, hint=JOURNAL_HINT))
     restarted = history is not None and history.restarts > 0
     log = [] if unit.running and not restarted else _log(unit, context, problems)
     return msgspec.structs.replace(
         unit,
         restarts_lately=history.restarts if history else None,
-        oom_kills_lately=len({round(at) for at in kills}),
+        oom_kills_lately=None if unread else len({round(at) for at in kills}),
         last_oom_kill=max(kills, default=None),
         log=log,
     )
@@ -167,13 +171,16 @@ def _journal_problem(result: system.Result, problems: list[FactProblem]) -> None
         )
 
 
-def _kernel_kills(context: ProbeContext) -> list[KernelKill]:
-    """Return the kernel's own account of kills; on control groups v1 systemd itself does not see them."""
+def kernel_kills(context: ProbeContext) -> list[KernelKill] | None:
+    """Return the kernel's own account of kills, None where it cannot be read.
 
-    def read() -> list[KernelKill]:
+    On control groups v1 systemd itself does not see them.
+    """
+
+    def read() -> list[KernelKill] | None:
         try:
             return host_kernel.recent_kills(0)
         except ProbeError:
-            return []
+            return None
 
     return context.shared.once("kernel kills", read)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsctl.checks import systemd_words as words
+from opsctl.facts.base import FactProblem
 from opsctl.facts.systemd import SystemdFacts, Unit
 from opsctl.judge import judge
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import Finding, Reading, Snapshot, StackSummary, Status, Target
 from opsctl.probes import systemd_parsing as parsing
-from opsctl.probes.systemd import is_up
+from opsctl.probes.systemd import is_up, with_history
 
 NOW = datetime(2026, 11, 21, 4, 31, tzinfo=UTC)
 SHOWN = parsing.blocks((Path(__file__).parent / "data" / "systemd" / "show.txt").read_text())
@@ -36,8 +37,10 @@ RUNNING = Unit(
 )
 
 
-def judged(*units: Unit) -> list[Finding]:
-    facts = SystemdFacts(up=is_up(list(units)), asked=units[0].name, units=list(units))
+def judged(*units: Unit, problems: list[FactProblem] | None = None) -> list[Finding]:
+    facts = SystemdFacts(
+        up=is_up(list(units)), asked=units[0].name, units=list(units), problems=problems or []
+    )
     reading = Reading(
         target=Target(kind="systemd", service="app"), taken_at=NOW, duration_seconds=0.1, facts=facts
     )
@@ -88,7 +91,8 @@ def test_a_failed_unit_says_what_its_code_means() -> None:
     unit = parsing.unit_from(SHOWN[1])
     assert words.ending(unit) == "exit code 203: the program of ExecStart= is missing or cannot be executed"
     assert failing(unit)["systemd/failed"] is Status.CRITICAL
-    assert failing(unit)["systemd/crash-looping"] is Status.CRITICAL
+    lately = msgspec.structs.replace(unit, restarts_lately=5)
+    assert failing(lately)["systemd/crash-looping"] is Status.CRITICAL
 
 
 def test_a_missing_unit() -> None:
@@ -147,7 +151,12 @@ def test_states(unit: Unit, expected: dict[str, Status]) -> None:
             changed(states={"activating": 1}, sub_state="auto-restart", restarts=1, restarts_lately=1),
             Status.WARNING,
         ),
-        (changed(states={"failed": 1}, restarts=5, restarts_lately=0, result="exit-code"), Status.CRITICAL),
+        (changed(states={"failed": 1}, restarts=5, restarts_lately=5, result="exit-code"), Status.CRITICAL),
+        (changed(states={"failed": 1}, restarts=5, restarts_lately=0, result="exit-code"), Status.OK),
+        (changed(states={"failed": 1}, restarts=1, restarts_lately=1, result="exit-code"), Status.OK),
+        (changed(states={"failed": 1}, restarts=5, result="exit-code"), Status.UNKNOWN),
+        (changed(states={"failed": 1}, restarts=0, result="start-limit-hit"), Status.CRITICAL),
+        (changed(states={"activating": 1}, sub_state="auto-restart", restarts=40), Status.WARNING),
     ],
 )
 def test_crash_loops(unit: Unit, expected: Status) -> None:
@@ -244,3 +253,18 @@ def test_facts_survive_their_metrics() -> None:
     facts = SystemdFacts(units=[parsing.unit_from(values) for values in SHOWN])
     back = facts_from_series(SystemdFacts, parse_exposition(exposition(samples(facts))))
     assert sorted(map(str, samples(back))) == sorted(map(str, samples(facts)))
+
+
+def test_kills_that_no_log_could_tell_of_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    # logs that root may not read cannot be had in a test
+    monkeypatch.setattr("opsctl.probes.systemd._history", lambda *_: None)
+    monkeypatch.setattr("opsctl.probes.systemd._log", lambda *_: [])
+    monkeypatch.setattr("opsctl.probes.systemd.kernel_kills", lambda _: None)
+    problems: list[FactProblem] = []
+    down = changed(states={"failed": 1}, result="exit-code", restarts=0)
+    unit = with_history(down, cast("Any", None), problems)
+    assert unit.oom_kills_lately is None
+    (finding,) = [item for item in judged(unit, problems=problems) if item.id == "systemd/oom-killed"]
+    assert finding.status is Status.UNKNOWN
+    monkeypatch.setattr("opsctl.probes.systemd.kernel_kills", lambda _: [])
+    assert with_history(down, cast("Any", None), problems).oom_kills_lately == 0
