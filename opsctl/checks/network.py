@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from opsctl.checks.base import CheckContext, NotObserved, check
 from opsctl.checks.wording import count_text, seconds_text
 
@@ -51,7 +53,7 @@ def port_closed(facts: NetworkFacts, context: CheckContext) -> Iterator[Finding]
             by = f" by {port.holder}" if port.holder else ""
             yield context.ok(f"port {port.port} is listened on{by}", subject=port.port)
             continue
-        yield context.warning(  # the service's own checks say more, and are the ones to be critical
+        found = context.warning(  # the service's own checks say more, and are the ones to be critical
             f"nothing listens on port {port.port}",
             subject=port.port,
             value="not listening",
@@ -60,6 +62,7 @@ def port_closed(facts: NetworkFacts, context: CheckContext) -> Iterator[Finding]
             fix="Start what should listen there, or look at the address and port in its configuration.",
             commands=["ss -ltnp", "systemctl --failed", "docker compose ps"],
         )
+        yield msgspec.structs.replace(found, target=port.service or found.target)
     if not ports:
         yield context.ok("the stack file names no open port")
 
@@ -75,7 +78,7 @@ def port_conflict(facts: NetworkFacts, context: CheckContext) -> Iterator[Findin
     for conflict in facts.conflicts:
         if not conflict.present:
             continue
-        yield context.critical(
+        found = context.critical(
             f"{conflict.service} cannot take port {conflict.port}: {conflict.holder or 'another process'} "
             "holds it",
             subject=f"{conflict.service}:{conflict.port}",
@@ -85,6 +88,8 @@ def port_conflict(facts: NetworkFacts, context: CheckContext) -> Iterator[Findin
             "start the service again.",
             commands=[f"ss -ltnp 'sport = :{conflict.port}'"],
         )
+        # of that service, not of the machine: it explains nobody else's trouble
+        yield msgspec.structs.replace(found, target=conflict.service)
     if not any(conflict.present for conflict in facts.conflicts):
         yield context.ok("no service complains of a port that is taken")
 

@@ -19,6 +19,8 @@ class NamedPort(Record, frozen=True, kw_only=True):
     ] = None
     addresses: list[str] = []
     holder: str = ""
+    service: str = ""
+    """The one service of the stack file whose port it is; empty where none or several name it."""
 
 
 class HostName(Record, frozen=True, kw_only=True):

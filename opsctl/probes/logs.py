@@ -202,11 +202,13 @@ class _Reader:
         return self.facts(f"journal of {unit}", f"journalctl -u {unit} --since=-10min")
 
     def containers(self, service: str) -> LogsFacts:
+        from opsctl.probes.container import own_containers
         from opsctl.probes.docker_api import ApiError, api, cannot_look, containers
 
         engine = api(self.context)
         try:
-            found = self._of_service(containers(self.context), service)
+            own = own_containers(self.context, self.context.service, containers(self.context))
+            found = sorted(own, key=lambda item: -int(item.get("Created") or 0))
             if not found:
                 raise ProbeError("missing", f"no container of {service} has a log", parent="container")
             for item in found[:MAX_CONTAINERS]:
@@ -216,20 +218,6 @@ class _Reader:
         return self.facts(
             f"{len(found)} container(s) of {service}", f"docker compose logs --since 10m {service}"
         )
-
-    def _of_service(self, every: list[dict[str, Any]], service: str) -> list[dict[str, Any]]:
-        compose = self.context.stack.spec.compose
-
-        def ours(item: dict[str, Any]) -> bool:
-            labels = item.get("Labels") or {}
-            if compose is None:
-                return f"/{service}" in (item.get("Names") or ())
-            return (
-                labels.get("com.docker.compose.project") == compose.project
-                and labels.get("com.docker.compose.service") == service
-            )
-
-        return sorted(filter(ours, every), key=lambda item: -int(item.get("Created") or 0))
 
     def _container(self, engine: DockerApi, identity: str) -> list[Line]:
         """Read the json-file itself where that is allowed: the engine would read it from its beginning."""

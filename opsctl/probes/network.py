@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,9 +25,10 @@ from opsctl.probes.network_parsing import iptables_filters_input, nftables_filte
 from opsctl.stack.specs import HostSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from opsctl.probes.base import ProbeContext
+    from opsctl.stack.specs import ServiceSpec, StackSpec
 
 MAX_NAMES = 32
 _NOT_RUNNING = ("failed", "inactive", "activating", "deactivating")
@@ -60,7 +62,9 @@ def probe(context: ProbeContext) -> NetworkFacts:
     conflicts = [] if sockets is None else _conflicts(context, sockets, containers)
     return NetworkFacts(
         listening_sockets=None if sockets is None else len(sockets),
-        ports=named_ports(spec, None if sockets is None else [*sockets, *published]),
+        ports=named_ports(
+            spec, None if sockets is None else [*sockets, *published], owners_of_ports(context.stack.spec)
+        ),
         conflicts=conflicts,
         firewall_expected=spec.firewall,
         firewall_active=firewall,
@@ -70,7 +74,18 @@ def probe(context: ProbeContext) -> NetworkFacts:
     )
 
 
-def named_ports(spec: HostSpec, sockets: list[Listener] | None) -> list[NamedPort]:
+def owners_of_ports(stack: StackSpec) -> dict[int, str]:
+    """Return the service of each port that exactly one service of the stack file has. Pure."""
+    owners: dict[int, list[str]] = {}
+    for name, service in stack.services.items():
+        for port in claimed_ports(service):
+            owners.setdefault(port, []).append(name)
+    return {port: names[0] for port, names in owners.items() if len(names) == 1}
+
+
+def named_ports(
+    spec: HostSpec, sockets: list[Listener] | None, owners: Mapping[int, str] = MappingProxyType({})
+) -> list[NamedPort]:
     """Return the stack file's ports with what listens on each. Pure."""
     wanted = [(port, "open") for port in spec.open_ports] + [(port, "closed") for port in spec.closed_ports]
     result: list[NamedPort] = []
@@ -85,6 +100,7 @@ def named_ports(spec: HostSpec, sockets: list[Listener] | None) -> list[NamedPor
                 exposed=None if sockets is None else bool(outside),
                 addresses=list(dict.fromkeys(item.address for item in (outside or held)))[:8],
                 holder=", ".join(dict.fromkeys(filter(None, map(holder, outside or held))))[:300],
+                service=owners.get(port, ""),
             )
         )
     return result
@@ -197,10 +213,10 @@ def _conflicts(
     for name, service in context.stack.spec.services.items():
         said: list[tuple[int, str]] = []
         if service.container and containers:
-            said = _said_by_containers(context, service.container, containers)
+            said = _said_by_containers(context, service, containers)
         elif service.unit in stopped:
             said = _said_by_unit(context, service.unit)
-        claimed = _claimed_ports(context, name) if any(port == 0 for port, _ in said) else []
+        claimed = claimed_ports(service) if any(port == 0 for port, _ in said) else []
         seen: set[int] = set()
         for port, words in said:
             for wanted in [port] if port else claimed:
@@ -221,9 +237,8 @@ def _conflicts(
     return result[:16]
 
 
-def _claimed_ports(context: ProbeContext, name: str) -> list[int]:
-    """Return the ports on this machine that the stack file gives to a service."""
-    service = context.stack.spec.services[name]
+def claimed_ports(service: ServiceSpec) -> list[int]:
+    """Return the ports on this machine that the stack file gives to a service. Pure."""
     urls = [item.dsn for item in service.postgres] + [item.url for item in service.redis]
     urls += [item.url for item in service.http if not item.via]
     urls += [f"tcp://{item.listen}" for item in service.nginx]
@@ -242,20 +257,15 @@ def _claimed_ports(context: ProbeContext, name: str) -> list[int]:
 
 
 def _said_by_containers(
-    context: ProbeContext, wanted: str, containers: list[dict[str, Any]]
+    context: ProbeContext, service: ServiceSpec, containers: list[dict[str, Any]]
 ) -> list[tuple[int, str]]:
     """Return what the engine said about ports when it last failed to start the service's containers."""
+    from opsctl.probes.container import own_containers
     from opsctl.probes.docker_api import ApiError, api
 
-    compose = context.stack.spec.compose
     said: list[tuple[int, str]] = []
-    for item in containers:
-        labels = item.get("Labels") or {}
-        ours = labels.get("com.docker.compose.service") == wanted and (
-            compose is None or labels.get("com.docker.compose.project") == compose.project
-        )
-        named = f"/{wanted}" in (item.get("Names") or ())
-        if (ours or named) and item.get("State") not in ("running", "paused"):
+    for item in own_containers(context, service, containers):
+        if item.get("State") not in ("running", "paused"):
             with contextlib.suppress(ApiError):
                 state = api(context).inspect(str(item.get("Id", ""))).get("State") or {}
                 said += ports_in_use(str(state.get("Error", "")))

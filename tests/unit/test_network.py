@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsctl.checks import checks_for
+from opsctl.checks.base import CheckContext, Limits
 from opsctl.engine import collect
-from opsctl.facts.network import NetworkFacts
+from opsctl.facts.network import NamedPort, NetworkFacts, PortConflict
+from opsctl.model import HOST_SERVICE, Target
 from opsctl.probes.listeners import Listener
-from opsctl.probes.network import named_ports, published_ports
+from opsctl.probes.network import named_ports, owners_of_ports, published_ports
 from opsctl.probes.network_parsing import iptables_filters_input, nftables_filters_input, ports_in_use
-from opsctl.stack.specs import HostSpec, StackSpec
+from opsctl.stack.specs import HostSpec, HttpSpec, ServiceSpec, StackSpec
 from opsctl.stack.stack import Stack
 
 NFT_DROP = """table inet filter {
@@ -125,3 +129,30 @@ def test_a_resolver_that_says_nothing_does_not_hold_up_the_rest(monkeypatch: pyt
     assert [item.resolves for item in facts.names] == [False, False]
     assert "no answer" in facts.names[0].error
     assert time.monotonic() - began < 10
+
+
+def test_a_conflict_and_a_closed_port_are_of_the_service_whose_port_it_is() -> None:
+    facts = NetworkFacts(
+        conflicts=[PortConflict(service="web", port="80", holder="apache2")],
+        ports=[
+            NamedPort(port="80", wanted="open", listening=False, service="web"),
+            NamedPort(port="81", wanted="open", listening=False),
+        ],
+    )
+    target = Target(kind="network", service=HOST_SERVICE)
+    found: dict[str, list[str]] = {}
+    for check in checks_for("network"):
+        context = CheckContext(check, target, check.limits or Limits(), datetime(2026, 11, 21, tzinfo=UTC))
+        found[check.slug] = [item.target for item in check.function(facts, context) if item.status.failing]
+    assert found["network/port-conflict"] == ["web"]
+    assert found["network/port-closed"] == ["web", HOST_SERVICE]
+
+
+def test_a_port_that_two_services_name_is_nobodys() -> None:
+    services = {
+        "web": ServiceSpec(http=[HttpSpec(url="http://127.0.0.1:80/")]),
+        "api": ServiceSpec(
+            http=[HttpSpec(url="http://127.0.0.1:80/api"), HttpSpec(url="http://127.0.0.1:8000")]
+        ),
+    }
+    assert owners_of_ports(StackSpec(name="s", services=services)) == {8000: "api"}
