@@ -127,3 +127,54 @@ def test_metric_names_mean_the_same_in_every_kind() -> None:
 
 def test_shipped_folders_are_there() -> None:
     assert (shipped("runbooks") / "flows").is_dir()
+
+
+MACHINE_WIDE = ("docker/", "host/", "container/all-down")
+"""Whose failure really hits everything on the machine."""
+ANYWHERE = {
+    ("network/name-unresolved", "http/name-unresolved"): "the machine's one resolver is asked by all",
+    ("network/name-unresolved", "telegram/unreachable"): "the machine's one resolver is asked by all",
+    ("network/name-unresolved", "logs/connection-errors"): "the names are those that the stack needs",
+    (
+        "postgres/long-query",
+        "host/cpu-saturated",
+    ): "it runs on that machine; explains nothing worse than itself",
+    (
+        "postgres/long-query",
+        "host/io-pressure",
+    ): "it runs on that machine; explains nothing worse than itself",
+    (
+        "postgres/statements-slow",
+        "host/cpu-saturated",
+    ): "as postgres/long-query: the machine's own goes first",
+    ("postgres/statements-slow", "host/io-pressure"): "as postgres/long-query: the machine's own goes first",
+}
+"""What else may explain by the machine alone, and why that hides no independent fault."""
+
+
+def test_only_what_hits_the_machine_explains_by_the_machine() -> None:
+    pairs = {
+        (slug, pattern)
+        for slug, runbook in all_runbooks().items()
+        for pattern in runbook.explains.host
+        if not slug.startswith(MACHINE_WIDE)
+    }
+    assert pairs == set(ANYWHERE)
+
+
+@pytest.mark.parametrize(
+    "check", [item for item in all_checks() if item.role == "risk"], ids=lambda item: item.slug
+)
+def test_a_risk_explains_nothing(check: Check) -> None:
+    explains = all_runbooks()[check.slug].explains
+    assert not any(msgspec.structs.astuple(explains)), "a risk hurts nobody yet"
+
+
+def test_a_machines_process_limit_explains_its_own_service_only() -> None:
+    assert all_runbooks()["host/open-files-exhausted"].explains.host == []
+
+
+def test_a_wrong_clock_is_not_blamed_for_certificates() -> None:
+    runbook = all_runbooks()["host/clock-skew"]
+    assert not any(msgspec.structs.astuple(runbook.explains))
+    assert not runbook.even_as_warning
