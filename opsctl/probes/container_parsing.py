@@ -32,11 +32,6 @@ def one_line(text: Any, most: int = MAX_TEXT) -> str:
     return " ".join(plain.split())[:most]
 
 
-def short_id(identity: str) -> str:
-    """Return an id as `docker ps` shows it."""
-    return identity.removeprefix("sha256:")[:12]
-
-
 def log_lines(data: bytes, framed: bool) -> list[str]:
     """Return the last lines of what `/logs` gave, each bounded.
 

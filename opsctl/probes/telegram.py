@@ -27,8 +27,15 @@ if TYPE_CHECKING:
 
 USUAL_VARIABLES = ("TELEGRAM_BOT_TOKEN", "BOT_TOKEN")
 """Looked for where the stack file names neither `token_env` nor `token_file`."""
-_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry", "urllib3.poolmanager")
-"""Those that write URLs at level DEBUG."""
+_LOGGERS = (
+    "requests",
+    "urllib3",
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.util.retry",
+)
+"""Those that may write URLs; a filter is not handed down from `urllib3` to what is below it."""
 MAX_BODY = 64 * 1024
 
 _WORDS = {
@@ -158,9 +165,7 @@ class _Api:
         self._session = requests.Session()
         if _is_loopback(url):
             self._session.trust_env = False  # no proxy on the way to ourselves
-        self._loggers = [
-            logging.getLogger(name) for name in ("urllib3", "urllib3.connectionpool", "requests")
-        ]
+        self._loggers = [logging.getLogger(name) for name in _LOGGERS]
 
     def __enter__(self) -> _Api:
         for logger in self._loggers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from opsctl.facts.telegram import TelegramFacts
 from opsctl.judge import judge
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import Finding, Reading, Snapshot, StackSummary, Status, Target
+from opsctl.probes import telegram
 from opsctl.probes.telegram_parsing import TOKEN, parse_answer, webhook_values, without_token
 from tests.servers.telegram import TOKEN as CANARY
 
@@ -166,3 +168,11 @@ def test_numbers_survive_the_way_to_metrics_and_back() -> None:
     facts = TelegramFacts(**HEALTHY, last_error_at=AT)
     back = facts_from_series(TelegramFacts, parse_exposition(exposition(samples(facts))))
     assert (back.username, back.pending_updates, back.last_error_at) == ("shop_bot", 0, AT)
+
+
+def test_whoever_may_log_the_url_is_kept_from_it_while_asking(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with telegram._Api("http://127.0.0.1:9", "123:CANARY"):
+        for name in ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry", "requests"):
+            logging.getLogger(name).warning("GET /bot%s/getMe", "123:CANARY")
+    assert "CANARY" not in caplog.text
