@@ -464,7 +464,7 @@ def test_a_queue_that_nobody_empties() -> None:
         diagnosis = look(services, "redis")
         assert first(diagnosis) == "redis/queue-growing:redis"
         assert [item.split(": ")[1] for item in failing(diagnosis)] == [
-            "celery holds 25 entries, too many from 10 on, +0 a second"
+            "celery holds 25 entries, too many from 10 on, and neither grows nor shrinks"
         ]
         client.delete("celery")
         assert failing(look(services, "redis")) == []
