@@ -1,4 +1,4 @@
-"""A light load: asks the given addresses in turn, a few a second, for a bounded time. Standard library only."""
+"""A light load: asks the given addresses in turn, a few a second, for a bounded time. Standard library only."""  # noqa: E501
 
 from __future__ import annotations
 

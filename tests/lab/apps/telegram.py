@@ -2,7 +2,7 @@
 
 `PUT /_state` changes how it behaves: `{"pending": 5, "refuse": true, "silent": true,
 "webhook": {...}}`. Tokens other than `TELEGRAM_TOKENS` (comma-separated) are answered with 401.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class BotApi(BaseHTTPRequestHandler):
         return self.good(True)
 
     def updates(self, token: str) -> None:
-        words = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+        words = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"  # noqa: E501
         if state.get("webhook", {}).get("url"):
             return self.bad(409, "Conflict: can't use getUpdates method while webhook is active")
         with lock:

@@ -28,7 +28,7 @@ def backend_container_stopped(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker start {lab.id('backend')}")
 
 
-@fault("wishlins", "freemarket", expect=[("container/exited", "frontend")], shows=[("http/status", "site")])
+@fault("wishlins", "freemarket", expect=[("container/exited", "frontend")], shows=[(FAILS, "site")])
 def frontend_container_killed(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker update --restart=no {lab.id('frontend')}; docker kill {lab.id('frontend')}")
     lab.see_load()
@@ -101,7 +101,7 @@ def worker_killed_for_memory(lab: ComposeSystem) -> Iterator[None]:
     """A child of a living main process eats the container's memory and is killed."""
     lab.inside("backend", "python3 -c 'x = bytearray(600_000_000)'", check=False)
     yield
-    lab.compose("up", "-d", "--no-build", "--force-recreate", "--no-deps", "backend")
+    lab.renew("backend")
 
 
 @fault("wishlins", expect=[("container/unhealthy", "frontend")], innocent=["container/exited"])
@@ -112,7 +112,7 @@ def frontend_unhealthy(lab: ComposeSystem) -> Iterator[None]:
     lab.wait_unwell("frontend")
     lab.see_load()
     yield
-    lab.compose("up", "-d", "--no-build", "--force-recreate", "--no-deps", "frontend")
+    lab.renew("frontend")
 
 
 @fault("wishlins", "freemarket", expect=[("container/network-detached", "db")], shows=[(FAILS, "api")])
@@ -134,7 +134,7 @@ def everything_down(lab: ComposeSystem) -> Iterator[None]:
 @fault("wishlins", expect=[("container/image-drift", "backend")])
 def backend_runs_another_image(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(
-        "printf 'FROM wishlins/backend:1.4\\nLABEL version=1.5\\n' | docker build -q -t wishlins/backend:1.5 -"
+        "printf 'FROM wishlins/backend:1.4\\nLABEL version=1.5\\n' | docker build -q -t wishlins/backend:1.5 -"  # noqa: E501
     )
     with lab.edited(lab.file, "backend:1.4", "backend:1.5"):
         yield

@@ -107,5 +107,5 @@ def _certificate(lab: System, days: int, name: str = "", own: bool = False) -> I
     lab.sh("systemctl reload nginx; sleep 0.7")
     yield
     lab.sh(
-        f"rm -rf {folder}; cp -a /tmp/certificates {folder}; rm -rf /tmp/certificates; systemctl restart nginx"
+        f"rm -rf {folder}; cp -a /tmp/certificates {folder}; rm -rf /tmp/certificates; systemctl restart nginx"  # noqa: E501
     )

@@ -115,7 +115,7 @@ def firewall_off(lab: System) -> Iterator[None]:
 @fault("iiko-base", expect=[("http/name-unresolved|network/name-unresolved", "host")])
 def name_does_not_resolve(lab: System) -> Iterator[None]:
     lab.sh(
-        "sed 's/vezuroll.ru/gone.ru/' /etc/hosts > /tmp/hosts; cp /etc/hosts /tmp/hosts.old; cat /tmp/hosts > /etc/hosts"
+        "sed 's/vezuroll.ru/gone.ru/' /etc/hosts > /tmp/hosts; cp /etc/hosts /tmp/hosts.old; cat /tmp/hosts > /etc/hosts"  # noqa: E501
     )
     yield
     lab.sh("cat /tmp/hosts.old > /etc/hosts")

@@ -120,7 +120,7 @@ def old_database_errors_beside_a_stopped_cache(lab: System) -> Iterator[None]:
     stamp = "$(date -u -d '-70 minutes' '+%Y-%m-%d %H:%M:%S.000 UTC')"
     line = f'echo "{stamp} [99] x@y FATAL:  the database system is in recovery mode"'
     lab.sh(
-        f"for n in $(seq 200); do {line}; done > /tmp/old; setpriv --reuid=postgres --regid=postgres --init-groups sh -c 'cat /tmp/old >> /var/log/postgresql/postgresql-15-main.log'"
+        f"for n in $(seq 200); do {line}; done > /tmp/old; setpriv --reuid=postgres --regid=postgres --init-groups sh -c 'cat /tmp/old >> /var/log/postgresql/postgresql-15-main.log'"  # noqa: E501
     )
     lab.sh("systemctl stop redis-server")
     lab.see_load()
@@ -138,12 +138,13 @@ def old_database_errors_beside_a_stopped_cache(lab: System) -> Iterator[None]:
 def idle_sessions_beside_a_stopped_application(lab: System) -> Iterator[None]:
     """Many idle connections look bad and are harmless."""
     script = (
-        "import psycopg,time\nheld=[psycopg.connect(%r) for _ in range(40)]\ntime.sleep(60)\n"
-        % lab.database_url
-    )
+        "import psycopg,time\n"
+        + f"held=[psycopg.connect({lab.database_url!r}) for _ in range(40)]\n"
+        + "time.sleep(60)\n"
+    )  # noqa: E501
     lab.server.write("/etc/lab/idle.py", script)
     lab.sh(
-        "systemd-run -q --unit=lab-idle -p Environment=PYTHONPATH=/opt/lab/packages python3 /etc/lab/idle.py; sleep 2"
+        "systemd-run -q --unit=lab-idle -p Environment=PYTHONPATH=/opt/lab/packages python3 /etc/lab/idle.py; sleep 2"  # noqa: E501
     )
     lab.sh(f"systemctl stop {lab.units['backend']}")
     lab.see_load()
@@ -352,7 +353,7 @@ def kill_flag_lost_over_a_restart(lab: ComposeSystem) -> Iterator[None]:
     lab.wait(f"docker exec {lab.id('backend')} rm -f /run/lab-leak")
     lab.wait_healthy()
     yield
-    lab.compose("up", "-d", "--no-build", "--force-recreate", "--no-deps", "backend")
+    lab.renew("backend")
 
 
 @fault("rostferrum", expect=[("systemd/inactive", "db")], shows=[(FAILS, "api")], special="stale-status")

@@ -143,7 +143,7 @@ class System:
             printf '[ca]\ndefault_ca=lab\n[lab]\ndatabase=/etc/lab/index.txt\nnew_certs_dir=/etc/lab/issued\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n' > /etc/lab/ca.conf
             openssl ca -batch -notext -config /etc/lab/ca.conf -cert /etc/lab/ca.pem -keyfile /etc/lab/ca.key \
                 -startdate $(date -u -d '-30 days' +%Y%m%d%H%M%SZ) -enddate $(date -u -d '{days} days' +%Y%m%d%H%M%SZ) \
-                -extfile /etc/lab/extensions -in /etc/lab/request.pem -out {folder}/{chain} 2>/dev/null"""
+                -extfile /etc/lab/extensions -in /etc/lab/request.pem -out {folder}/{chain} 2>/dev/null"""  # noqa: E501
         )
 
     def firewall(self, *ports: int, networks: tuple[str, ...] = ()) -> None:
@@ -259,7 +259,18 @@ class ComposeSystem(System):
 
     def recreate(self, *roles: str) -> None:
         """Bring containers up as the compose file now says."""
-        self.compose("up", "-d", "--no-build", *(self.containers.get(role, role) for role in roles))
+        self.compose(
+            "up", "-d", "--no-build", *self.scale, *(self.containers.get(role, role) for role in roles)
+        )
+
+    scale: tuple[str, ...] = ()
+    """Options of `docker-compose up` that say how many of a service there are."""
+
+    def renew(self, role: str) -> None:
+        """Replace a role's containers by new ones."""
+        name = self.containers.get(role, role)
+        scale = self.scale if any(option.startswith(f"{name}=") for option in self.scale) else ()
+        self.compose("up", "-d", "--no-build", *scale, "--force-recreate", "--no-deps", name)
 
     @contextlib.contextmanager
     def edited(self, path: str, old: str, new: str) -> Iterator[None]:

@@ -66,6 +66,7 @@ class Freemarket(ComposeSystem):
     images = tuple(
         f"freemarket/{name}:2.1" for name in ("postgres", "redis", "backend", "frontend", "bot", "nginx")
     )
+    scale = ("--scale", "backend=3")
     overrides = {"services.bot.telegram.api_url": "http://127.0.0.1:8081"}
     services = {
         "db": "db",
@@ -108,7 +109,7 @@ class Freemarket(ComposeSystem):
                 ),
                 "backend": self.application(
                     self.images[2],
-                    "python3 -m uvicorn freemarket_api:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 1",
+                    "python3 -m uvicorn freemarket_api:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 1",  # noqa: E501
                     depends_on=["db", "redis"],
                     healthcheck=self.healthcheck(
                         "curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/live", "10s"
@@ -156,8 +157,12 @@ class Freemarket(ComposeSystem):
             "services": {
                 "prometheus": self.service(
                     "freemarket/prometheus:2.42",
-                    command=["/opt/bin/prometheus", "--config.file=/etc/monitoring/prometheus.yml"]
-                    + ["--storage.tsdb.path=/tmp/data", "--web.listen-address=127.0.0.1:9090"],
+                    command=[
+                        "/opt/bin/prometheus",
+                        "--config.file=/etc/monitoring/prometheus.yml",
+                        "--storage.tsdb.path=/tmp/data",
+                        "--web.listen-address=127.0.0.1:9090",
+                    ],  # noqa: E501
                     volumes=volumes,
                     **common,
                 ),
@@ -166,12 +171,10 @@ class Freemarket(ComposeSystem):
                     command=[
                         "/opt/bin/prometheus-alertmanager",
                         "--config.file=/etc/monitoring/alertmanager.yml",
-                    ]
-                    + [
                         "--storage.path=/tmp/data",
                         "--web.listen-address=127.0.0.1:9093",
                         "--cluster.listen-address=",
-                    ],
+                    ],  # noqa: E501
                     volumes=volumes,
                     **common,
                 ),
@@ -213,13 +216,9 @@ class Freemarket(ComposeSystem):
         self.sh(f"docker tag {self.images[0]} freemarket/prometheus:2.42")
         self.sh(f"docker tag {self.images[0]} freemarket/alertmanager:0.25")
         self.sh("systemctl enable -q docker; systemctl start lab-telegram")
-        self.compose("up", "-d", "--no-build", "--scale", "backend=3")
+        self.compose("up", "-d", "--no-build", *self.scale)
         clean = "env -u PYTHONPATH docker-compose --ansi never -p monitoring"
         self.sh(f"{clean} -f {self.monitoring} up -d --no-build", seconds=60)
-
-    def recreate(self, *roles: str) -> None:
-        names = (self.containers.get(role, role) for role in roles)
-        self.compose("up", "-d", "--no-build", "--scale", "backend=3", *names)
 
     def wait_healthy(self, seconds: float = 40) -> None:
         super().wait_healthy(seconds)

@@ -82,7 +82,7 @@ class IikoBase(System):
             printf 'DB_CONNECTION=pgsql\\nDB_HOST=127.0.0.1\\nDB_PORT=5432\\nDB_DATABASE=iiko_db\\n' >> .env
             printf 'DB_USERNAME=iiko_user\\nDB_PASSWORD={PASSWORD}\\n' >> .env
             : > storage/logs/laravel.log
-            chown -R www-data: {ROOT}; chmod 600 {ROOT}/backend/.env .env"""
+            chown -R www-data: {ROOT}; chmod 600 {ROOT}/backend/.env .env"""  # noqa: E501
         )
         self.server.write(f"{ROOT}/backend/database/migrations/versions/0001_menu.py", MIGRATION)
         self.server.names("vezuroll.ru", "api.vezuroll.ru")
@@ -91,7 +91,7 @@ class IikoBase(System):
         self.firewall(22, 80, 443)
         self.python_unit(
             "iiko-backend",
-            "/usr/bin/python3 -m uvicorn iiko_api:app --host 127.0.0.1 --port 8000 --timeout-graceful-shutdown 1",
+            "/usr/bin/python3 -m uvicorn iiko_api:app --host 127.0.0.1 --port 8000 --timeout-graceful-shutdown 1",  # noqa: E501
             f"{ROOT}/backend/.env",
             f"{ROOT}/backend",
         )

@@ -19,7 +19,7 @@ def postgres(system: System, database: str, role: str, password: str, schema: st
         systemctl start postgresql
         cd /
         setpriv --reuid=postgres --regid=postgres --init-groups psql -q \
-            -c "create role {role} login password '{password}'" -c "create database {database} owner {role}\""""
+            -c "create role {role} login password '{password}'" -c "create database {database} owner {role}\""""  # noqa: E501
     )
     system.server.write("/var/lib/postgresql/schema.sql", schema)
     psql(system, f"-q -c 'set role {role}' -f /var/lib/postgresql/schema.sql {database}")
@@ -36,7 +36,7 @@ def session(system: System, name: str, sql: str, seconds: int, role: str, url: s
     script = f"(echo \"{sql}\"; sleep {seconds}) | exec psql -q '{url}?application_name={name}'"
     system.server.write(f"/etc/lab/{name}.sh", f"#!/bin/sh\n{script}\n")
     system.sh(
-        f"systemctl reset-failed lab-{name} 2>/dev/null; systemd-run -q --unit=lab-{name} sh /etc/lab/{name}.sh"
+        f"systemctl reset-failed lab-{name} 2>/dev/null; systemd-run -q --unit=lab-{name} sh /etc/lab/{name}.sh"  # noqa: E501
     )
 
 

@@ -14,7 +14,7 @@ create table products (id serial primary key, slug text unique not null, title t
 create table leads (id serial primary key, name text, phone text, at timestamptz not null default now());
 insert into products (slug, title, price) values ('some-product-slug', 'Beam', 1200);
 insert into products (slug, title, price) select 'product-' || n, 'Product ' || n, n from generate_series(1, 2000) n;
-"""
+"""  # noqa: E501
 
 SITE = """
     proxy_cache_path /var/cache/nginx levels=1:2 keys_zone=pages:1m max_size=50m;
@@ -73,7 +73,7 @@ class Rostferrum(System):
             echo '<!doctype html><title>not here</title>' > {ROOT}/dist/404.html
             mkdir -p /var/cache/nginx && chown www-data: /var/cache/nginx
             printf 'DATABASE_URL={URL}\\nREDIS_URL=redis://127.0.0.1:6379/0\\nAPP_NAME=products\\n' > {ROOT}/.env
-            chmod 600 {ROOT}/.env"""
+            chmod 600 {ROOT}/.env"""  # noqa: E501
         )
         self.server.names("rostferrum.ru")
         self.nginx(SITE)

@@ -81,7 +81,7 @@ class Wishlins(ComposeSystem):
                 ),
                 "backend": self.application(
                     self.images[1],
-                    "python3 -m uvicorn wishlins_api:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 1",
+                    "python3 -m uvicorn wishlins_api:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 1",  # noqa: E501
                     container_name="wishlist-backend",
                     ports=["127.0.0.1:8000:8000"],
                     depends_on=["postgres"],
