@@ -34,7 +34,7 @@ def test_upstreams_are_joined_to_the_services_that_listen_there() -> None:
             Upstream(address="localhost:8000"),
             Upstream(address="unix:/run/php/fpm.sock"),
             Upstream(address="10.0.0.9:1"),
-        ]
+        ],
     )
     found = passes_to(
         snapshot(
