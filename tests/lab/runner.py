@@ -183,7 +183,7 @@ def table(report: dict[str, Any]) -> str:
             each["errors"],
             each["p50_seconds"],
             each["p95_seconds"],
-        ]  # noqa: E501
+        ]
         for group in ("systems", "kinds")
         for name, each in [*found[group].items(), *([("all", found["all"])] if group == "kinds" else [])]
     ]

@@ -162,7 +162,7 @@ class Freemarket(ComposeSystem):
                         "--config.file=/etc/monitoring/prometheus.yml",
                         "--storage.tsdb.path=/tmp/data",
                         "--web.listen-address=127.0.0.1:9090",
-                    ],  # noqa: E501
+                    ],
                     volumes=volumes,
                     **common,
                 ),
@@ -174,7 +174,7 @@ class Freemarket(ComposeSystem):
                         "--storage.path=/tmp/data",
                         "--web.listen-address=127.0.0.1:9093",
                         "--cluster.listen-address=",
-                    ],  # noqa: E501
+                    ],
                     volumes=volumes,
                     **common,
                 ),
