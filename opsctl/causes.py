@@ -30,8 +30,8 @@ class Causes:
     candidates: list[Candidate] = field(default_factory=list)
 
 
-RUNNING_KINDS = ("container", "systemd")
-"""Kinds whose subjects are instances of one service: what fails several of them alike is one fault."""
+WHOLE_KINDS = ("container", "systemd", "nginx")
+"""Kinds whose subjects are instances or parts of one service: what fails several alike is one fault."""
 Precedence = tuple[int, int, int, int, tuple[str, str, str]]
 
 
@@ -86,7 +86,7 @@ def _one_each(
     """
     first: dict[tuple[str, ...], Finding] = {}
     for root in sorted(roots, key=precedence):
-        one = role_of(root.id) == "symptom" or root.kind in RUNNING_KINDS
+        one = role_of(root.id) == "symptom" or root.kind in WHOLE_KINDS
         leader = first.setdefault((root.id, root.target) if one else root.key, root)
         if leader is not root:
             effects.setdefault(leader.key, []).append(root)
