@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -180,7 +181,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verify(self) -> str:
         """The command that proves this finding gone."""
-        return f"opsctl verify {self.id} --target {self.target_id}"
+        return f"opsctl verify {self.id} --target {shlex.quote(self.target_id)}"
 
     @property
     def runbook(self) -> str:

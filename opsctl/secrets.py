@@ -33,6 +33,7 @@ class Secrets:
         self._stack = stack
         self._redactor = redactor
         self._files: dict[Path, dict[str, str]] = {}
+        self._unreadable: dict[Path, str] = {}
         for name, value in os.environ.items():
             redactor.add_environment({name: value})
         for path in self._env_files(None):
@@ -63,8 +64,11 @@ class Secrets:
         if path not in self._files:
             try:
                 text = read_regular(path, MAX_ENV_BYTES).decode("utf-8", "replace")
-            except OSError:
+            except FileNotFoundError:
                 text = ""
+            except OSError as error:
+                text = ""
+                self._unreadable[path] = error.strerror or str(error)
             self._files[path] = parse_env(text)
         values = self._files[path]
         self._redactor.add_environment(values, also)
@@ -93,8 +97,8 @@ class Secrets:
         candidate = os.environ.get(variable)
         if candidate is None:
             for path in self._env_files(service):
-                looked.append(str(path))
                 candidate = self.env_file(path).get(variable)
+                looked.append(f"{path} ({self._unreadable[path]})" if path in self._unreadable else str(path))
                 if candidate is not None:
                     break
         if candidate is None:

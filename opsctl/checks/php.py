@@ -209,7 +209,7 @@ def errors(facts: PhpFacts, context: CheckContext) -> Iterator[Finding]:
     """Laravel or PHP-FPM logs errors now."""
     if not facts.errors:
         context.need_part(facts, "application", "laravel.log", "log")
-        yield context.ok("no PHP log is named in the stack file")
+        yield context.ok("no log of PHP is named, or Laravel has not written one yet")
         return
     for part in ("laravel.log", "log"):
         problem = facts.problem(part)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from opsctl.cli.messages import tell
 from opsctl.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,21 +41,23 @@ def guarded(run: Callable[[], Any]) -> int:
     debug = "--debug" in sys.argv or bool(os.environ.get("OPSCTL_DEBUG"))
     try:
         result = run()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(result) if isinstance(result, int) else ExitCode.OK
     except click.exceptions.Exit as end:
         return end.exit_code
     except (click.Abort, KeyboardInterrupt):
         _stop_children()
-        click.echo("interrupted", err=True)
+        tell("interrupted")
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError, ValueError):
+            error.show()
         return ExitCode.UNKNOWN
     except UserError as error:
         if debug:
             return _traceback()
-        click.echo(f"opsctl: {error}", err=True)
+        tell(f"opsctl: {error}")
         return ExitCode.UNKNOWN
     except BrokenPipeError:
         _give_up_stdout()
@@ -64,18 +67,16 @@ def guarded(run: Callable[[], Any]) -> int:
             return _traceback()
         words = error.strerror or str(error)
         if error.filename:
-            click.echo(f"opsctl: {words}: {error.filename}", err=True)
+            tell(f"opsctl: {words}: {error.filename}")
         else:  # no file is named: it was stdout that could not be written
             _give_up_stdout()
-            click.echo(f"opsctl: cannot write to stdout: {words}", err=True)
+            tell(f"opsctl: cannot write to stdout: {words}")
         return ExitCode.UNKNOWN
     except Exception as error:  # noqa: BLE001 - the last net: one line instead of a traceback
         if debug:
             return _traceback()
         words = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        click.echo(
-            f"opsctl: a fault in opsctl itself ({words}); run again with --debug and report it", err=True
-        )
+        tell(f"opsctl: a fault in opsctl itself ({words}); run again with --debug and report it")
         return ExitCode.UNKNOWN
 
 
@@ -85,7 +86,7 @@ def _traceback() -> ExitCode:
 
     from opsctl.redact import Redactor
 
-    click.echo(Redactor().text(traceback.format_exc()), err=True, nl=False)
+    tell(Redactor().text(traceback.format_exc()), newline=False)
     return ExitCode.UNKNOWN
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from opsctl.cli.failure import ExitCode, exit_code
+from opsctl.cli.messages import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +36,9 @@ def load_stack(name: str | None) -> Stack:
 
     stack = discover()
     names = len(stack.spec.services)
-    click.echo(f"opsctl: no stack file; {names} services discovered on this machine", err=True)
+    tell(f"opsctl: no stack file; {names} services discovered on this machine")
     for note in stack.notes:
-        click.echo(f"opsctl: {note}", err=True)
+        tell(f"opsctl: {note}")
     return stack
 
 
@@ -67,10 +68,10 @@ def progress() -> Iterator[Callable[[int, int], None]]:
         turn = 0
         while not stop.is_set():
             text = f"{frames[turn % 4]} looking: {state['done']} of {state['total']} answered"
-            click.echo(f"\r{text}", err=True, nl=False)
+            tell(f"\r{text}", newline=False)
             turn += 1
             stop.wait(0.1)
-        click.echo("\r" + " " * 60 + "\r", err=True, nl=False)
+        tell("\r" + " " * 60 + "\r", newline=False)
 
     thread = threading.Thread(target=show, daemon=True)
 
@@ -93,7 +94,7 @@ def use_color(no_color: bool) -> bool:
 
     if no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def stack_argument(name: str | None) -> str:

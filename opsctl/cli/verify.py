@@ -72,13 +72,15 @@ def matching(stack: Stack, kind: str, which: str | None) -> frozenset[str]:
         UserError: there is none; lists what there is.
     """
     from opsctl.errors import UserError
+    from opsctl.redact import Redactor
     from opsctl.stack.targets import assignments
 
     of_kind: list[Target] = [item.target for item in assignments(stack) if item.target.kind == kind]
     if not of_kind:
         raise UserError(f"{stack.name} has nothing of kind {kind!r} to look at; `opsctl stack show` lists it")
-    chosen = [target for target in of_kind if which in (None, target.id, target.service)]
+    shown = Redactor().text  # ids may hold secrets of a URL's query; people see and paste them redacted
+    chosen = [target for target in of_kind if which in (None, target.id, target.service, shown(target.id))]
     if not chosen:
-        known = ", ".join(target.id for target in of_kind)
+        known = ", ".join(shown(target.id) for target in of_kind)
         raise UserError(f"no {kind} target {which!r} in {stack.name}; known: {known}")
     return frozenset(target.id for target in chosen)

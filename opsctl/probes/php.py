@@ -219,9 +219,6 @@ class _Look:
             hint = "run as root" if code == "permission" else "correct php.root"
             self.problem("laravel.log", code, f"cannot read {folder}: {error.strerror}", hint)
             return []
-        if not found:
-            hint = "Laravel has logged nothing yet, or logs elsewhere: see LOG_CHANNEL"
-            self.problem("laravel.log", "missing", f"there is no laravel*.log in {folder}", hint)
         found.sort(reverse=True)
         return [
             path

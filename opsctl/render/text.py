@@ -75,6 +75,8 @@ def summary_line(diagnosis: Diagnosis) -> str:
         more = (
             f", which explains {explained} other finding{'s' if explained != 1 else ''}" if explained else ""
         )
+        if diagnosis.unproven:
+            more = "; another fault is not proven"
         return f"{' and '.join(causes)}{more}"
     if diagnosis.unproven:
         return "no cause proven; the suspects above could not be looked at"

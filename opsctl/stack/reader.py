@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from pathlib import Path
@@ -22,8 +23,19 @@ SHIPPED = Path(__file__).parent.parent / "stacks"
 
 def search_path() -> list[Path]:
     """Return where a stack file is looked for, in order of precedence."""
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    return [Path("opsctl.yml"), config / "opsctl" / "opsctl.yml", Path("/etc/opsctl/opsctl.yml")]
+    paths = [Path("opsctl.yml"), Path("/etc/opsctl/opsctl.yml")]
+    with contextlib.suppress(RuntimeError):  # a user without a home directory
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+        paths.insert(1, config / "opsctl" / "opsctl.yml")
+    return paths
+
+
+def _there(path: Path, folder: bool = False) -> bool:
+    """Return whether a file or folder is there; a place that may not be looked into has none."""
+    try:
+        return path.is_dir() if folder else path.is_file()
+    except OSError:
+        return False
 
 
 def find(name: str | None) -> Path | None:
@@ -36,13 +48,13 @@ def find(name: str | None) -> Path | None:
     """
     wanted = name or os.environ.get("OPSCTL_STACK")
     if not wanted:
-        return next((path for path in search_path() if path.is_file()), None)
+        return next((path for path in search_path() if _there(path)), None)
     path = Path(wanted).expanduser()
     if path.exists() or "/" in wanted or path.suffix in (".yml", ".yaml"):
         return path
     candidates = [folder / f"{wanted}.yml" for folder in (*_folders(), SHIPPED)]
     for candidate in candidates:
-        if candidate.is_file():
+        if _there(candidate):
             return candidate
     names = sorted({entry.stem for folder in (*_folders(), SHIPPED) for entry in folder.glob("*.yml")})
     close = difflib.get_close_matches(wanted, names, n=1)
@@ -63,7 +75,7 @@ def known() -> list[tuple[str, Path, bool]]:
 
 
 def _folders() -> list[Path]:
-    return [path.parent for path in search_path()[1:] if path.parent.is_dir()]
+    return [path.parent for path in search_path()[1:] if _there(path.parent, folder=True)]
 
 
 def load(path: Path) -> Stack:
@@ -146,6 +158,11 @@ def _check_meaning(document: Document, spec: StackSpec) -> None:
     def add(path: tuple[str | int, ...], message: str) -> None:
         _add(document, path, message)
 
+    if spec.flow:
+        from opsctl.runbooks import flow_names
+
+        if spec.flow not in flow_names():
+            add(("flow",), f"no flow named {spec.flow!r}; known: {', '.join(flow_names())}")
     if not spec.services:
         add(("services",), "no service; name at least one thing to look at")
     for name, service in spec.services.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import msgspec
 
 from opsctl.model import HOST_SERVICE, Target
 from opsctl.stack.specs import HostSpec, ServiceSpec, Spec
@@ -28,13 +30,20 @@ _NO_SERVICE = ServiceSpec()
 
 
 def assignments(stack: Stack) -> list[Assignment]:
-    """Return every target of the stack, ids unique, in reading order."""
+    """Return every target of the stack, ids unique, in reading order.
+
+    Entries that look alike from outside (one URL with two Host headers, two databases of one
+    server) are all kept: the second is called `NAME~2`.
+    """
     result: list[Assignment] = []
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     for assignment in _all(stack):
-        if assignment.target.id not in seen:
-            seen.add(assignment.target.id)
-            result.append(assignment)
+        target = assignment.target
+        count = seen[target.id] = seen.get(target.id, 0) + 1
+        if count > 1:
+            target = msgspec.structs.replace(target, name=f"{target.name}~{count}")
+            assignment = replace(assignment, target=target)
+        result.append(assignment)
     return result
 
 

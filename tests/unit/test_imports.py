@@ -12,6 +12,7 @@ OURS = {
     "opsctl.cli",
     "opsctl.cli.main",
     "opsctl.cli.failure",
+    "opsctl.cli.messages",
     "opsctl.errors",
     "opsctl.__main__",
 }
