@@ -28,6 +28,8 @@ POSTGRES_QUESTIONS = (
     "select indexrelid::regclass from pg_index where not indisvalid",
     "select schemaname, sequencename, last_value, max_value from pg_sequences",
     "select datname, checksum_failures from pg_stat_database",
+    "select count(*), max(mean_exec_time) from pg_stat_statements",
+    "select now() - pg_last_xact_replay_timestamp()",
     "show listen_addresses",
     "show server_version",
 )
@@ -48,6 +50,9 @@ HOST_QUESTIONS = (
     ["df", "-i"],
     ["free", "-m"],
     ["uptime"],
+    ["timedatectl"],
+    ["cat", "/proc/sys/net/netfilter/nf_conntrack_count", "/proc/sys/net/netfilter/nf_conntrack_max"],
+    ["ls", "-l", "--time-sort", "/etc/nginx"],
     ["cat", "/proc/pressure/cpu", "/proc/pressure/memory", "/proc/pressure/io"],
     ["cat", "/proc/sys/fs/file-nr"],
     ["grep", "-E", "oom_kill|pswp", "/proc/vmstat"],

@@ -6,7 +6,6 @@ the process alive; child processes are killed when the deadline has passed.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 
 DEADLINE_SECONDS = 10.0
 MAX_THREADS = 64
-COMPANION_KINDS = ("postgres", "data")
-"""Kinds whose probes go into the second process: they share the driver that is slowest to import."""
+COMPANION_KINDS = (("postgres", "data"), ("redis",))
+"""Kinds whose probes go into a process of their own: each group shares a driver that is slow to import."""
 _PACKING_SECONDS = 0.15
 """How much earlier the second process stops waiting, to hand over what it has."""
 _MARGIN_SECONDS = 0.25
@@ -83,21 +82,45 @@ def _everything(
     run: _Run, chosen: list[Assignment], progress: Callable[[int, int], None] | None
 ) -> list[Reading]:
     """Return the readings of all assignments in their order, with a second process where that helps."""
-    there = [item for item in chosen if item.target.kind in COMPANION_KINDS]
-    here = [item for item in chosen if item.target.kind not in COMPANION_KINDS]
-    companion = None
-    if run.options.get("companion") and there and here and possible():
-        with contextlib.suppress(OSError):
-            companion = Companion(lambda: _packed(run, there))
-    if companion is None:
+    groups = [[item for item in chosen if item.target.kind in kinds] for kinds in COMPANION_KINDS]
+    elsewhere = {item.target.id for group in groups for item in group}
+    here = [item for item in chosen if item.target.id not in elsewhere]
+    if not (run.options.get("companion") and elsewhere and here and possible()):
         return run.all(chosen, progress)
+    companions: list[tuple[list[Assignment], Companion | None]] = []
     try:
+        for group in groups:
+            companions.append((group, _companion(run, group)))
+        here += [item for group, companion in companions if companion is None for item in group]
         found = run.all(here, progress)
-        found += _unpacked(run, there, companion.result(run.ends))
+        _ready_to_judge(chosen)  # while the others still look
+        for group, companion in companions:
+            if companion is not None:
+                found += _unpacked(run, group, companion.result(run.ends))
     finally:
-        companion.end()
+        for _, companion in companions:
+            if companion is not None:
+                companion.end()
     by_id = {reading.target.id: reading for reading in found}
     return [by_id[item.target.id] for item in chosen]
+
+
+def _ready_to_judge(chosen: list[Assignment]) -> None:
+    """Import the checks that will be needed next."""
+    from opsctl.checks import checks_for
+
+    for kind in {item.target.kind for item in chosen}:
+        checks_for(kind)
+
+
+def _companion(run: _Run, group: list[Assignment]) -> Companion | None:
+    """Start a second process for a group; None where there is nothing to do or no process to be had."""
+    if not group:
+        return None
+    try:
+        return Companion(lambda: _packed(run, group))
+    except OSError:
+        return None
 
 
 def _packed(run: _Run, there: list[Assignment]) -> bytes:
@@ -108,7 +131,7 @@ def _packed(run: _Run, there: list[Assignment]) -> bytes:
 
 def _unpacked(run: _Run, there: list[Assignment], data: bytes | None) -> list[Reading]:
     if data is None:
-        return [_late(item, "timed out in the second process", 0.0) for item in there]
+        return [_late(item, "timed out in a process of its own", 0.0) for item in there]
     value = msgspec.msgpack.decode(data)
     for secret in value["secrets"]:
         run.redactor.add(secret)

@@ -35,6 +35,7 @@ def modules_after(*arguments: str) -> set[str]:
     """Return the modules that a command line has imported at its end."""
     program = (
         "import sys, runpy\n"
+        "import os\nos._exit = sys.exit  # the list is printed afterwards\n"
         f"sys.argv = ['opsctl', *{list(arguments)!r}]\n"
         "try:\n    runpy.run_module('opsctl', run_name='__main__')\n"
         "except SystemExit:\n    pass\n"
