@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tests.lab.faults.base import fault
 from tests.lab.stacks.base import ComposeSystem
+from tests.lab.stacks.wishlins import ENV
 
 COMPOSE = ("wishlins", "freemarket", "flurai")
 FAILS = "http/status|http/timeout"
-ENV = "/root/apps/wishlins-miniapp/.env"
 
 
 @fault(*COMPOSE, expect=[("container/exited", "db")], shows=[(FAILS, "api")])

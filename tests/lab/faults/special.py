@@ -8,6 +8,7 @@ from tests.lab import load
 from tests.lab.faults.base import fault
 from tests.lab.stacks import parts
 from tests.lab.stacks.base import ComposeSystem, System
+from tests.lab.stacks.wishlins import HOME
 
 ALL = ("rostferrum", "iiko-base", "flurai", "wishlins", "freemarket")
 FAILS = "http/status|http/timeout|http/refused|http/body"
@@ -211,7 +212,7 @@ def a_stranger_beside_a_paused_database(lab: ComposeSystem) -> Iterator[None]:
     user="nobody",
 )
 def backend_stopped_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[None]:
-    lab.sh(f"chmod 755 /root /root/apps /root/apps/*; docker stop -t 1 {lab.id('backend')}")
+    lab.sh(f"chmod 755 {HOME} {HOME}/apps {HOME}/apps/*; docker stop -t 1 {lab.id('backend')}")
     lab.see_load()
     yield
     lab.sh(f"chmod 700 /root; docker start {lab.id('backend')}")
@@ -221,7 +222,7 @@ def backend_stopped_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[N
     "wishlins", expect=[("container/paused", "db")], special="missing-evidence", abstain=True, user="nobody"
 )
 def database_paused_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[None]:
-    lab.sh(f"chmod 755 /root /root/apps /root/apps/*; docker pause {lab.id('db')}")
+    lab.sh(f"chmod 755 {HOME} {HOME}/apps {HOME}/apps/*; docker pause {lab.id('db')}")
     lab.see_load()
     yield
     lab.sh(f"chmod 700 /root; docker unpause {lab.id('db')}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tests.lab.faults.base import fault
 from tests.lab.stacks.base import ComposeSystem
+from tests.lab.stacks.wishlins import ENV
 
 STATE = "curl -sf -X PUT http://127.0.0.1:8081/_state -d"
 
@@ -26,7 +27,7 @@ def two_bots_poll(lab: ComposeSystem) -> Iterator[None]:
     """Somebody runs a second copy with the same token."""
     copy = (
         "docker run -d --name second-bot --network wishlist_default --add-host telegram.lab:172.28.0.1"
-        " --env-file /root/apps/wishlins-miniapp/.env -e PYTHONPATH=/opt/lab/apps:/opt/lab/packages"
+        f" --env-file {ENV} -e PYTHONPATH=/opt/lab/apps:/opt/lab/packages"
         " -v /opt/lab/apps:/opt/lab/apps:ro -v /opt/lab/packages:/opt/lab/packages:ro"
         " wishlins/bot:1.4 python3 /opt/lab/apps/bot.py"
     )
@@ -52,10 +53,9 @@ def updates_pile_up(lab: ComposeSystem) -> Iterator[None]:
 
 @fault("wishlins", expect=[("telegram/token-missing|config/variable-missing", "bot")])
 def token_missing(lab: ComposeSystem) -> Iterator[None]:
-    env = "/root/apps/wishlins-miniapp/.env"
-    lab.sh(f"cp -p {env} /tmp/env; sed -i '/^BOT_TOKEN/d' {env}")
+    lab.sh(f"cp -p {ENV} /tmp/env; sed -i '/^BOT_TOKEN/d' {ENV}")
     lab.recreate("bot")
     lab.sh("sleep 4")
     yield
-    lab.sh(f"cp -p /tmp/env {env}")
+    lab.sh(f"cp -p /tmp/env {ENV}")
     lab.recreate("bot", "backend", "db")

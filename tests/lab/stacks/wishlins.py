@@ -7,7 +7,10 @@ from typing import Any
 from tests.lab.stacks.base import INSIDE_APPS, PYTHONPATH, ComposeSystem
 
 TOKEN = "7000000001:AAwishlins-lab-token-000000000000000"
-FOLDER = "/root/apps/wishlins-miniapp"
+HOME = "/root"
+"""Where `~` of the stack file leads inside the lab's own machine."""
+FOLDER = f"{HOME}/apps/wishlins-miniapp"
+ENV = f"{FOLDER}/.env"
 SUBNET, GATEWAY = "172.28.0.0/16", "172.28.0.1"
 
 SCHEMA = """\
