@@ -45,13 +45,14 @@ OF_NEIGHBOURS = (
     "host/memory-pressure",
     "host/memory-exhausted",
     "host/swap-thrashing",
+    "host/open-files-exhausted",
 )
 
 
 def examine(host: dict[str, Any] | None = None, thresholds: Any = None, unit: str = "none") -> Diagnosis:
     """Diagnose a stack of this machine alone; the unit is only a name here.
 
-    What the neighbouring tests do to load and disk is switched off, unless a test asks for it.
+    What the neighbouring tests do to load, memory, disk and files is switched off, unless asked for.
     """
     spec = {
         "name": "t",
@@ -278,11 +279,12 @@ def test_too_much_work_for_the_cores() -> None:
 
 
 def test_open_files_run_out() -> None:
+    limits = {"host/open-files-exhausted": {"warning": 0.85, "critical": 0.95}}
     with Worker(pressure.holding_files(290, limit=300)) as worker:
-        found = first(examine())
+        found = first(examine(thresholds=limits))
         assert (found.id, found.status) == ("host/open-files-exhausted", Status.CRITICAL)
         assert f"pid {worker.process.pid}" in found.summary
-    assert failing(examine()) == []
+    assert failing(examine(thresholds=limits)) == []
 
 
 @pytest.mark.skipif(
