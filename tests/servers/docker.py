@@ -20,6 +20,7 @@ import yaml
 
 from tests.servers.base import Server, wait_until
 from tests.servers.image import LabUnavailable, base_tar
+from tests.servers.systemd import groups_closed
 
 BASE_IMAGE = "opsctl-lab:base"
 
@@ -220,7 +221,7 @@ def unavailable() -> str:
     for program, package in (("dockerd", "docker.io"), ("docker-compose", "docker-compose")):
         if shutil.which(program, path=path) is None:
             return f"{program} is not installed (apt-get install {package})"
-    return ""
+    return groups_closed()
 
 
 @contextlib.contextmanager

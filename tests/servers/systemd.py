@@ -35,6 +35,8 @@ def unavailable() -> str:
     for program, package in (("systemd-nspawn", "systemd-container"), ("nsenter", "util-linux")):
         if shutil.which(program) is None:
             return f"{program} is not installed (apt-get install {package})"
+    if closed := groups_closed():
+        return closed
     try:
         base_rootfs()
     except LabUnavailable as error:
@@ -278,6 +280,15 @@ def own_groups() -> list[Path]:
             continue
         result.append(base / path.lstrip("/"))
     return [group for group in result if group.is_dir()]
+
+
+def groups_closed() -> str:
+    """Return in one line why no control group can be made here; empty where one can."""
+    groups = own_groups()
+    if not groups:
+        return "no control groups are mounted here"
+    closed = [str(group) for group in groups if not os.access(group, os.W_OK)]
+    return f"control groups cannot be made in {closed[0]} (mounted read-only, or no right)" if closed else ""
 
 
 def _make_groups(name: str) -> list[Path]:
