@@ -241,7 +241,7 @@ def _environment() -> list[str]:
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL=C.UTF-8",
         f"PYTHONPATH={PROJECT}:{INSIDE_PACKAGES}",
-        "PYTHONDONTWRITEBYTECODE=1",
+        "PYTHONPYCACHEPREFIX=/var/cache/python",  # the checkout is mounted read-only
         "HOME=/root",
     ]
 
