@@ -18,7 +18,14 @@ MAX_STEPS = 200
 def matches(finding: Finding, pattern: str) -> bool:
     """Return whether a finding matches `SLUG` or `SLUG@TARGET-ID` (shell wildcards)."""
     slug, _, target = pattern.partition("@")
-    return fnmatchcase(finding.id, slug) and (not target or fnmatchcase(finding.target_id, target))
+    return _fits(finding.id, slug) and (not target or fnmatchcase(finding.target_id, target))
+
+
+def _fits(slug: str, pattern: str) -> bool:
+    if slug == pattern:
+        return True
+    # most patterns are plain slugs; thousands of matches a diagnosis would cost a tenth of a second
+    return ("*" in pattern or "?" in pattern or "[" in pattern) and fnmatchcase(slug, pattern)
 
 
 def walk(entry: str, findings: Iterable[Finding], load: Callable[[str], Flow]) -> list[Step]:
