@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -20,7 +21,15 @@ def main() -> int:
     parser.add_argument(
         "--shared-machine", action="store_true", help="leave out the pressure that other work here causes"
     )
+    parser.add_argument("--workers", type=int, default=1, help="how many systems are run at once")
+    parser.add_argument(
+        "--controls", type=int, help="looks at each healthy system; 44 in a full run, else none"
+    )
+    parser.add_argument("--compare", nargs=2, type=Path, metavar="REPORT", help="do two runs agree?")
+    parser.add_argument("--verbose", action="store_true", help="tell every step")
     arguments = parser.parse_args()
+    if arguments.compare:
+        return compare(*arguments.compare)
     from tests.lab import runner
     from tests.servers.systemd import unavailable
 
@@ -34,10 +43,32 @@ def main() -> int:
         if reason:
             raise LabUnavailable(reason)
         path = arguments.report or runner.REPORT
-        return runner.run(arguments.only, arguments.stack, arguments.shared_machine, arguments.repeat, path)
+        return runner.run(
+            arguments.only,
+            arguments.stack,
+            arguments.shared_machine,
+            arguments.repeat,
+            path,
+            arguments.workers,
+            arguments.controls,
+            arguments.verbose,
+        )
     except LabUnavailable as reason:
         print(f"the lab cannot run here: {reason}", file=sys.stderr)
         return 3
+
+
+def compare(first: Path, second: Path) -> int:
+    """Say on which faults two reports do not have the same verdict; 0 where they agree."""
+    from tests.lab.score import differences
+
+    reports = [json.loads(path.read_text()) for path in (first, second)]
+    lines = differences(*reports)
+    for line in lines:
+        print(line)
+    count = len(reports[0]["faults"])
+    print(f"{count} faults, {'the same verdicts' if not lines else f'{len(lines)} with another verdict'}")
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

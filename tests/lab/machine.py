@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.image import lab_rootfs, python_packages
+from tests.lab.interrupt import shielded
 from tests.servers.base import wait_until
 from tests.servers.image import base_tar, cache_folder, locked
-from tests.servers.systemd import CONTROL_GROUPS, Machine, own_groups
+from tests.servers.systemd import CONTROL_GROUPS, Machine, own_groups, remove_group
 
 APPS = Path(__file__).parent / "apps"
 INSIDE_APPS = "/opt/lab/apps"
@@ -38,11 +39,33 @@ class Server(Machine):
     """
 
     def __init__(self, docker: bool = False, prepared: bool = True) -> None:
-        super().__init__(root=lab_rootfs())
-        self.engine_data: Path | None = None
-        self.prepared = prepared
-        if docker:
-            self.engine_data = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_folder()))
+        root = lab_rootfs()  # takes minutes where it has to be made first
+        with shielded():
+            super().__init__(root=root)
+            self.engine_data: Path | None = None
+            self.prepared = prepared
+            if docker:
+                self.engine_data = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_folder()))
+            self._note()
+
+    @property
+    def note(self) -> Path:
+        """The file that tells the next run what to remove, should this one be killed."""
+        return records() / f"{self.name}.json"
+
+    def _note(self) -> None:
+        """Write down what belongs to the machine, and to whom the machine belongs."""
+        owner = os.getpid()
+        value = {
+            "owner": owner,
+            "owner_started": started(owner),
+            "name": self.name,
+            "folders": [str(item) for item in (self.folder, self.engine_data) if item],
+            "groups": [str(group) for group in self.groups],
+        }
+        partial = self.note.with_suffix(".partial")
+        partial.write_text(json.dumps(value))
+        partial.replace(self.note)
 
     def make_groups(self) -> list[Path]:
         """Make groups on every hierarchy: the engine inside limits and counts with all of them."""
@@ -50,12 +73,14 @@ class Server(Machine):
         for hierarchy in CONTROL_GROUPS.iterdir():
             if hierarchy.is_dir() and not any(hierarchy in group.parents for group in groups):
                 groups.add(hierarchy / self.name)
-        for group in groups:
+        self.groups = sorted(groups)
+        self._note()
+        for group in self.groups:
             group.mkdir()
             for name in ("cpuset.cpus", "cpuset.mems"):  # an empty set takes no process
                 if (group / name).exists():
                     (group / name).write_text((group.parent / name).read_text())
-        return sorted(groups)
+        return self.groups
 
     def _argv(self) -> list[str]:
         with_parent = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
@@ -74,7 +99,8 @@ class Server(Machine):
                 links = ["--link"] if part.name == "overlay2" else []
                 argv = ["cp", "--archive", "--no-target-directory", *links, str(part)]
                 subprocess.run([*argv, str(self.engine_data / part.name)], check=True, timeout=120)
-        super().start()
+        with shielded():  # a child that is just being started is known to nobody yet
+            super().start()
         if self.engine_data is not None:
             remount = "for group in /sys/fs/cgroup/*; do mount -o remount,bind,rw $group || exit 1; done"
             self.sh(remount)
@@ -109,22 +135,13 @@ class Server(Machine):
 
     def stop(self) -> None:
         """Pull the plug; processes that the engine inside left behind are ended with their groups."""
-        self._kill_groups()
-        super().stop()
-        if self.engine_data is not None:
-            shutil.rmtree(self.engine_data, ignore_errors=True)
-
-    def _kill_groups(self) -> None:
-        """Kill what lives in the machine's groups, frozen or not, innermost supervisor last."""
-        own = [group for group in self.groups if "freezer" in group.parts]
-        for group in own:
-            for state in group.rglob("freezer.state"):
-                with contextlib.suppress(OSError):
-                    state.write_text("THAWED")
-        if self.process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.leader or self.process.pid, signal.SIGKILL)
+        with shielded():
+            thaw(self.groups)
+            super().stop()
+            kill(self.groups)
+            if self.engine_data is not None:
+                shutil.rmtree(self.engine_data, ignore_errors=True)
+            self.note.unlink(missing_ok=True)
 
     def diagnosis(
         self, path: str, *options: str, user: str = "", seconds: float = 40
@@ -155,27 +172,118 @@ def _prepared_engine() -> Path:
                 maker.docker("import", "/opt/lab/base.tar", IMAGE)
                 maker.run("systemctl", "stop", "docker.socket", "docker", "containerd")
                 assert maker.engine_data is not None
-                argv = [
-                    "cp",
-                    "--archive",
-                    "--no-target-directory",
-                    str(maker.engine_data),
-                    f"{folder}.partial",
-                ]
+                partial = Path(f"{folder}.partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                argv = ["cp", "--archive", "--no-target-directory", str(maker.engine_data), str(partial)]
                 subprocess.run(argv, check=True, timeout=120)
-                Path(f"{folder}.partial").rename(folder)
+                partial.rename(folder)
             finally:
                 maker.stop()
     return folder
 
 
-def leftovers() -> list[str]:
-    """Return what machines of the lab have left on this host: processes, mounts, groups, folders."""
+# -- what a run that was killed has left -------------------------------------------------------------
+
+
+def records() -> Path:
+    """Return the folder with a note on each machine that was not removed yet."""
+    folder = cache_folder() / "machines"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def started(pid: int) -> str:
+    """Return when a process began, so that its number given to another is noticed; empty where none is."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return f"{boot} {stat[19]}" if stat[0] not in "ZX" else ""
+    return ""
+
+
+def thaw(groups: list[Path]) -> None:
+    """Have frozen processes run again: the frozen do not die."""
+    for group in groups:
+        for state in group.rglob("freezer.state"):
+            with contextlib.suppress(OSError):
+                state.write_text("THAWED")
+
+
+def kill(groups: list[Path]) -> None:
+    """End every process in the groups, and remove the groups."""
+    ends = time.monotonic() + 15
+    while time.monotonic() < ends:
+        pids = processes(groups)
+        if not pids:
+            break
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    for group in groups:
+        remove_group(group)
+
+
+def processes(groups: list[Path]) -> list[int]:
+    """Return every process in the groups and below them."""
+    found: set[int] = set()
+    for group in groups:
+        for file in group.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):
+                found.update(int(pid) for pid in file.read_text().split())
+    return sorted(found - {0})
+
+
+def sweep() -> list[str]:
+    """Remove the machines of runs that are dead; return their names."""
+    removed = []
+    with locked("machines"):
+        for file in sorted(records().glob("opsctl-*.json")):
+            note = json.loads(file.read_text())
+            if started(note["owner"]) == note["owner_started"]:
+                continue
+            groups = [Path(item) for item in note["groups"]]
+            thaw(groups)
+            kill(groups)
+            for mount in reversed([item for item in mounts() if item.startswith(tuple(note["folders"]))]):
+                subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+            for folder in note["folders"]:
+                shutil.rmtree(folder, ignore_errors=True)
+            file.unlink(missing_ok=True)
+            removed.append(note["name"])
+    return removed
+
+
+def mounts() -> list[str]:
+    """Return where things are mounted, in the order of mounting."""
+    return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+
+def machines_of(owner: int) -> list[dict[str, Any]]:
+    """Return the notes on the machines of a process."""
+    notes = []
+    for file in records().glob("opsctl-*.json"):
+        with contextlib.suppress(OSError):
+            notes.append(json.loads(file.read_text()))
+    return [note for note in notes if note["owner"] == owner]
+
+
+def leftovers(notes: list[dict[str, Any]]) -> list[str]:
+    """Return what is there of machines that should be gone: processes, groups, mounts, folders, notes."""
     found: list[str] = []
-    listing = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    found += [line.strip()[:150] for line in listing.splitlines() if "systemd-nspawn --directory" in line]
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    found += [line.split()[4] for line in mounts if "/opsctl-" in line.split()[4]]
-    for hierarchy in CONTROL_GROUPS.iterdir():
-        found += [str(group) for group in hierarchy.rglob("opsctl-*") if group.is_dir()]
+    for note in notes:
+        groups = [Path(item) for item in note["groups"]]
+        found += [f"process {pid}" for pid in processes(groups)]
+        listing = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
+        wanted = (f"--machine={note['name']}", *note["folders"])
+        found += [
+            f"process {line.strip()[:150]}"
+            for line in listing.stdout.splitlines()
+            if any(text in line for text in wanted)
+        ]
+        for hierarchy in CONTROL_GROUPS.iterdir():
+            found += [str(group) for group in hierarchy.rglob(note["name"]) if group.is_dir()]
+        found += [mount for mount in mounts() if mount.startswith(tuple(note["folders"]))]
+        found += [folder for folder in note["folders"] if Path(folder).exists()]
+        found += [str(file) for file in records().glob(f"{note['name']}.json")]
     return found

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,15 +20,20 @@ from typing import Any
 
 from tabulate import tabulate
 
-from tests.lab import load
+from tests.lab.bench import Bench, say, show
 from tests.lab.faults import all_faults
-from tests.lab.faults.base import Fault, resolved
-from tests.lab.score import Result, judge, plain, summary
+from tests.lab.faults.base import Fault
+from tests.lab.interrupt import install, shielded, was_asked
+from tests.lab.machine import sweep
+from tests.lab.score import Control, Result, plain, result_from, summary
 from tests.lab.stacks import SYSTEMS
-from tests.lab.stacks.base import System
+from tests.lab.stacks.base import NEIGHBOURS
 
-SETTLE_SECONDS = 40
 REPORT = Path(__file__).resolve().parents[2] / "build" / "lab" / "report.json"
+CONTROL_LOOKS = 44
+"""Looks at each healthy system in a full run: five systems give more than 200."""
+BOOT_SECONDS = 20
+"""What a boot from the cached image may take."""
 
 
 def chosen(only: Sequence[str], stacks: Sequence[str]) -> list[Fault]:
@@ -38,181 +48,266 @@ def chosen(only: Sequence[str], stacks: Sequence[str]) -> list[Fault]:
 
 
 class Run:
-    """One run over some faults."""
+    """One run over some faults, one system after the other."""
 
-    def __init__(self, shared_machine: bool = False, repeat: int = 1) -> None:
-        self.shared_machine, self.repeat = shared_machine, repeat
+    def __init__(
+        self, shared_machine: bool = False, repeat: int = 1, controls: int = 0, verbose: bool = False
+    ) -> None:
+        self.shared_machine, self.repeat, self.verbose = shared_machine, repeat, verbose
+        self.control_count = controls
         self.results: list[Result] = []
-        self.controls: dict[str, list[list[str]]] = {}
+        self.controls: list[Control] = []
         self.boots: dict[str, list[float]] = {}
+        self.problems: list[str] = []
+        self.left_out: list[str] = []
         self.began = datetime.now(UTC)
+        self._stopping: list[threading.Thread] = []
+        self._benches: list[Bench] = []
 
     def all(self, faults: Sequence[Fault]) -> None:
-        """Run the faults system by system."""
-        for name in dict.fromkeys(fault.system for fault in faults):
-            self.of_system(name, [fault for fault in faults if fault.system == name])
+        """Run the faults system by system; one is removed while the next one boots."""
+        try:
+            for name in dict.fromkeys(fault.system for fault in faults):
+                self.of_system(name, [fault for fault in faults if fault.system == name])
+        finally:
+            with shielded():
+                for bench in self._benches:
+                    self._stop(bench)
+                for thread in self._stopping:
+                    thread.join()
 
     def of_system(self, name: str, faults: Sequence[Fault]) -> None:
         """Boot one system and run its faults on it; it is booted anew where a fault leaves marks."""
+        if self.shared_machine:
+            unseen = [item for item in faults if any(slug in NEIGHBOURS for slug, _ in item.expect)]
+            self.left_out += [item.id for item in unseen]
+            faults = [item for item in faults if item not in unseen]
         waiting = [item for item in faults for _ in range(self.repeat)]
-        attempts = 0
-        while waiting and attempts <= len(faults) * self.repeat:
-            attempts += 1
-            with self.booted(name) as system:
-                while waiting:
-                    if not self.settled(system):
-                        say(f"  {name} does not settle; booting it anew")
-                        break
-                    fault = waiting.pop(0)
-                    result = self.one(system, fault)
-                    self.results.append(result)
-                    show(result)
-                    if result.error:
-                        break
+        before, after = self.control_count - self.control_count // 2, self.control_count // 2
+        failures = 0
+        while waiting or before or after:
+            try:
+                with self.booted(name) as bench:
+                    looks, before = before, 0
+                    bench.control_looks(looks)
+                    while waiting and bench.settled():
+                        fault = waiting.pop(0)
+                        result = bench.one(fault)
+                        self.results.append(result)
+                        show(result)
+                        if result.error:
+                            break
+                    else:
+                        if not waiting and bench.settled():
+                            looks, after = after, 0
+                            bench.control_looks(looks)
+                            return
+                    failures += 0 if bench.last else 1
+            except Exception as error:
+                failures += 1
+                self.problems.append(f"{name}: {type(error).__name__}: {error}"[:600])
+                say(f"  {self.problems[-1]}")
+            if failures >= 2:  # it does not boot, or is not well when booted: nothing can be injected
+                self.results += [_not_run(item, "the system did not come up well") for item in waiting]
+                return
+            if waiting or before or after:
+                say(f"  {name} is booted anew")
 
     @contextlib.contextmanager
-    def booted(self, name: str) -> Iterator[System]:
+    def booted(self, name: str) -> Iterator[Bench]:
         """Boot a system under light load, and remove it at the end, whatever happens."""
-        system = SYSTEMS[name](self.shared_machine)
-        began = time.monotonic()
+        bench = Bench(name, self.shared_machine, self.verbose)
+        self._benches.append(bench)
         try:
-            system.boot()
-            seconds = time.monotonic() - began
-            self.boots.setdefault(name, []).append(round(seconds, 2))
-            say(f"{name}: up in {seconds:.1f} s")
-            load.start(system)
-            system.forget()
-            yield system
+            bench.boot()
+            self.boots.setdefault(name, []).append(bench.boot_seconds)
+            yield bench
         finally:
-            system.stop()
+            with shielded():
+                self._stop(bench)
 
-    def settled(self, system: System) -> bool:
-        """Wait until opsctl finds nothing; the first quiet look counts as a control run."""
-        ends = time.monotonic() + SETTLE_SECONDS
-        seen: list[str] = []
-        while time.monotonic() < ends:
-            system.forget()
-            time.sleep(0.5)
-            diagnosis = self.look(system)[0]
-            seen = [f"{item['id']}@{item['target']}: {item['summary']}" for item in failing(diagnosis)]
-            if not seen:
-                self.controls.setdefault(system.name, []).append([])
-                return True
-        self.controls.setdefault(system.name, []).append(seen)
-        say(f"  still found: {seen[:4]}")
-        return False
+    def _stop(self, bench: Bench) -> None:
+        """Take its controls over and have it removed beside what comes next."""
+        if bench not in self._benches:
+            return
+        self._benches.remove(bench)
+        self.controls += bench.controls
 
-    def look(self, system: System, fault: Fault | None = None) -> tuple[dict[str, Any], float]:
-        """Ask opsctl once."""
-        user, options = (fault.user, fault.options) if fault else ("", ())
-        diagnosis, wall = system.diagnosis(*options, user=user)
-        return diagnosis, wall
+        def remove() -> None:
+            try:
+                bench.stop()
+            except Exception as error:
+                self.problems.append(f"{bench.name} was not removed: {type(error).__name__}: {error}"[:600])
 
-    def one(self, system: System, fault: Fault) -> Result:
-        """Inject, look, undo."""
-        expected = [f"{slugs}@{system.services.get(role, role)}" for slugs, role in fault.expect]
-        result = Result(fault.id, fault.system, fault.kind, expected)
-        steps = fault.inject(system)
-        try:
-            next(steps)
-            diagnosis, result.seconds = self.look(system, fault)
-            judge(
-                result,
-                diagnosis,
-                resolved(system, fault.expect),
-                resolved(system, fault.shows),
-                fault.innocent,
-                fault.abstain,
-            )
-            next(steps, None)
-            system.wait_healthy()
-        except Exception as error:
-            words = f"{type(error).__name__}: {error}"
-            result.error = words if len(words) < 800 else f"{words[:300]} … {words[-500:]}"
-        finally:
-            steps.close()  # type: ignore[attr-defined]
-        return result
+        thread = threading.Thread(target=remove)
+        thread.start()
+        self._stopping.append(thread)
 
-    def report(self) -> dict[str, Any]:
+    def take(self, report: dict[str, Any]) -> None:
+        """Add what another process's run has measured."""
+        self.results += [result_from(item) for item in report["faults"]]
+        self.controls += [Control(**item) for item in report["control_looks"]]
+        for name, seconds in report["boots"].items():
+            self.boots.setdefault(name, []).extend(seconds)
+        self.problems += report["problems"]
+        self.left_out += report["left_out"]
+
+    def report(self, workers: int = 1) -> dict[str, Any]:
         """Return everything as plain values."""
         return {
             "schema": 1,
             "taken_at": self.began.isoformat(timespec="seconds"),
             "seconds": round((datetime.now(UTC) - self.began).total_seconds(), 1),
+            "workers": workers,
+            "cores": os.cpu_count(),
             "shared_machine": self.shared_machine,
             "boots": self.boots,
+            "slow_boots": [
+                f"{name}: {seconds} s"
+                for name, each in self.boots.items()
+                for seconds in each
+                if seconds > BOOT_SECONDS
+            ],
+            "problems": self.problems,
+            "left_out": self.left_out,
             "summary": summary(self.results, self.controls),
             "faults": [plain(item) for item in self.results],
+            "control_looks": [asdict(item) for item in self.controls],
         }
 
 
-def failing(diagnosis: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the findings that say something is wrong."""
-    return [item for item in diagnosis["findings"] if item["status"] in ("warning", "critical")]
-
-
-def say(text: str) -> None:
-    """Progress goes to stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def show(result: Result) -> None:
-    """Print one line, and the reasons where something is wrong."""
-    mark = "ok   " if result.right else "ERROR" if result.error else "WRONG"
-    say(f"  {mark} {result.fault:<48} {result.seconds:5.2f} s  {', '.join(result.got) or '-'}")
-    if not result.right:
-        say(f"        expected {result.expected or 'nothing'}")
-        for note in [*result.notes, *result.false_alarms, *filter(None, [result.error])]:
-            say(f"        {note}")
-        for line in result.evidence.get("findings", [])[:12]:
-            say(f"        | {line[:220]}")
+def _not_run(fault: Fault, reason: str) -> Result:
+    expected = [f"{slugs}@{role}" for slugs, role in fault.expect]
+    return Result(
+        fault.id, fault.system, fault.kind, expected, fault.special, fault.hangs, fault.abstain, error=reason
+    )
 
 
 def table(report: dict[str, Any]) -> str:
-    """Return the scores as a table."""
-    found = report["summary"]
-    rows = [
-        [
-            name,
-            each["faults"],
-            each["ac1"],
-            each["exact"],
-            each["path"],
-            each["false_alarms"],
-            each["abstained"],
-            each["errors"],
-            each["p50_seconds"],
-            each["p95_seconds"],
-        ]
-        for group in ("systems", "kinds")
-        for name, each in [*found[group].items(), *([("all", found["all"])] if group == "kinds" else [])]
-    ]
+    """Return the scores as text."""
+    total = report["summary"]
     heads = ["", "faults", "AC@1", "exact", "path", "false alarms", "abstained", "errors", "p50 s", "p95 s"]
-    controls = found["controls"]
-    wrong = len(controls["false_alarms"])
-    return f"{tabulate(rows, heads)}\n\ncontrol runs: {controls['runs']}, with a false alarm: {wrong}"
+    keys = [
+        "faults",
+        "ac1",
+        "exact",
+        "path",
+        "false_alarms",
+        "abstained",
+        "errors",
+        "p50_seconds",
+        "p95_seconds",
+    ]
+    parts = []
+    for group in ("systems", "kinds"):
+        named = {**total[group], **({"all": total["all"]} if group == "kinds" else {})}
+        rows = [[name, *(each[key] for key in keys)] for name, each in named.items()]
+        parts.append(tabulate(rows, [group[:-1], *heads[1:]]))
+    controls, blind = total["controls"], total["missing_evidence"]
+    alarms = len(controls["false_alarms"])
+    count = max(1, total["all"]["faults"])
+    spent = ", ".join(f"{name} {seconds / count:.1f}" for name, seconds in total["phases"].items())
+    boots = ", ".join(
+        f"{name} {'/'.join(f'{each:.1f}' for each in item)}" for name, item in report["boots"].items()
+    )
+    lines = [
+        f"control looks: {controls['runs']} at least {controls['recovered_seconds']:.0f} s after recovery, "
+        f"with a false alarm: {alarms}; echoes of an undone fault: {controls['echoes']}",
+        f"missing evidence: {blind['faults']} faults, abstained: {blind['abstained']}, "
+        f"wrong names: {len(blind['wrong_names'])}",
+        f"where the time goes, seconds a fault: {spent}; boots: {boots}",
+        f"{report['seconds']:.0f} s in all, workers: {report['workers']}"
+        + ("; machine shared, pressure on all of it not judged" if report["shared_machine"] else ""),
+    ]
+    hanging = total["all"]["p95_hanging_seconds"]
+    if hanging is not None:
+        lines.append(f"where something hangs: p95 {hanging} s (not in the p95 above; the deadline is 10 s)")
+    lines += [f"false alarm: {item}" for item in controls["false_alarms"]]
+    lines += [f"wrong name: {item}" for item in blind["wrong_names"]]
+    lines += [f"slow boot: {item}" for item in report["slow_boots"]]
+    lines += [f"problem: {item}" for item in report["problems"]]
+    if report["left_out"]:
+        lines.append(f"left out, they need the machine alone: {', '.join(report['left_out'])}")
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def side_by_side(run: Run, names: Sequence[str], workers: int, arguments: Sequence[str]) -> None:
+    """Run each system in a process of its own, so many at once, and take over what they measured."""
+    waiting = list(names)
+    folder = Path(tempfile.mkdtemp(prefix="opsctl-lab-reports-"))
+    with_parent = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                name = waiting.pop(0)
+                argv = [*with_parent, sys.executable, "-m", "tests.lab", *arguments, "--stack", name]
+                with shielded():
+                    running[name] = subprocess.Popen(
+                        [*argv, "--report", str(folder / f"{name}.json")],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        start_new_session=True,  # Ctrl-C reaches it through us, once
+                    )
+            time.sleep(0.2)
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                _take(run, name, running.pop(name), folder)
+    finally:
+        with shielded():
+            for process in running.values():
+                process.terminate()
+            for name, process in running.items():
+                process.wait()
+                _take(run, name, process, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take(run: Run, name: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+    path = folder / f"{name}.json"
+    if path.exists():
+        run.take(json.loads(path.read_text()))
+    else:
+        run.problems.append(f"{name}: the worker ended with {process.returncode} and no report")
 
 
 def run(
-    only: Sequence[str], stacks: Sequence[str], shared_machine: bool, repeat: int, path: Path = REPORT
+    only: Sequence[str],
+    stacks: Sequence[str],
+    shared_machine: bool = False,
+    repeat: int = 1,
+    path: Path = REPORT,
+    workers: int = 1,
+    controls: int | None = None,
+    verbose: bool = False,
 ) -> int:
     """Run and report; 0 where every fault was named rightly, 1 where not, 130 on Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    install()
     faults = chosen(only, stacks)
     if not faults:
         say("no fault goes by that name; --list shows them")
         return 3
-    runner = Run(shared_machine, repeat)
-    interrupted = False
+    for line in sweep():
+        say(f"removed what a killed run had left: {line}")
+    names = list(dict.fromkeys(fault.system for fault in faults))
+    workers = min(workers, len(names))
+    if controls is None:
+        controls = 0 if only else CONTROL_LOOKS
+    runner = Run(shared_machine or workers > 1, repeat, controls, verbose)
     try:
-        runner.all(faults)
+        if workers > 1:
+            arguments = ["--shared-machine", "--repeat", str(repeat), "--controls", str(controls)]
+            arguments += [f"--only={text}" for text in only] + ["--verbose"] * verbose
+            side_by_side(runner, names, workers, arguments)
+        else:
+            runner.all(faults)
     except KeyboardInterrupt:
-        interrupted = True
-        say("interrupted; everything is removed")
-    report = runner.report()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n")
-    print(table(report))
-    if interrupted:
+        pass
+    with contextlib.suppress(KeyboardInterrupt):  # asked for now, it only changes the exit code
+        report = runner.report(workers)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2) + "\n")
+        print(table(report), flush=True)
+    if was_asked():
         return 130
-    return 0 if all(item.right for item in runner.results) else 1
+    alarms = report["summary"]["controls"]["false_alarms"]
+    return 0 if all(item.right for item in runner.results) and not alarms and not runner.problems else 1
