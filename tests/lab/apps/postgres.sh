@@ -10,13 +10,15 @@ as="setpriv --reuid=postgres --regid=postgres --init-groups"
 if [ ! -s "$data/PG_VERSION" ]; then
     if [ -n "${PRIMARY:-}" ]; then
         until $as "$bin/pg_basebackup" -D "$data" -R -X stream -c fast --no-sync \
+            ${SLOT:+--slot=$SLOT --create-slot} \
             -d "host=$PRIMARY user=replicator password=$POSTGRES_PASSWORD application_name=$(hostname)"; do sleep 0.5; done
     else
         $as "$bin/initdb" -D "$data" --no-sync --encoding=UTF8 --locale=C --auth-local=trust --auth-host=scram-sha-256 >/dev/null
         echo "host all all all scram-sha-256" >> "$data/pg_hba.conf"
         echo "host replication all all scram-sha-256" >> "$data/pg_hba.conf"
         $as "$bin/pg_ctl" -D "$data" -w -o "-c listen_addresses=" start >/dev/null
-        $as psql -q -c "create role $POSTGRES_USER login password '$POSTGRES_PASSWORD'" \
+        verb=create; [ "$POSTGRES_USER" = postgres ] && verb=alter
+        $as psql -q -c "$verb role $POSTGRES_USER login password '$POSTGRES_PASSWORD'" \
             -c "create database $POSTGRES_DB owner $POSTGRES_USER" postgres
         $as psql -q -c "create role replicator replication login password '$POSTGRES_PASSWORD'" postgres
         [ -f /schema.sql ] && $as psql -q -U "$POSTGRES_USER" -f /schema.sql "$POSTGRES_DB" >/dev/null

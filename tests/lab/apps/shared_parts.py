@@ -62,9 +62,10 @@ def leaks(path: str = "/run/lab-leak") -> None:
 class Database:
     """A pool of few connections, opened when first used; waits two seconds for a free one."""
 
-    def __init__(self, url: str | None = None, size: int = 3) -> None:
+    def __init__(self, url: str | None = None, size: int = 3, kept: int = 1) -> None:
         self.url = url or os.environ["DATABASE_URL"]
         self.size = int(os.environ.get("POOL_SIZE", size))
+        self.kept = kept
         self.name = os.environ.get("APP_NAME", "backend")
         self.pool: Any = None
 
@@ -85,7 +86,7 @@ class Database:
             self.pool = psycopg_pool.ConnectionPool(
                 self.url,
                 kwargs=options,
-                min_size=1,
+                min_size=self.kept,
                 max_size=self.size,
                 timeout=2,
                 reconnect_timeout=1,

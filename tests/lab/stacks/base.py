@@ -237,14 +237,14 @@ class ComposeSystem(System):
         """Return the main process of a role's first container, as the server counts."""
         return int(self.inspect(role, ".State.Pid"))
 
-    def wait_state(self, role: str, expression: str, seconds: float = 30) -> None:
-        """Wait until a Go template over the container gives "true"."""
-        inspect = f"docker inspect -f '{{{{{expression}}}}}' {self.id(role)}"
+    def wait_state(self, role: str, expression: str, seconds: float = 30, number: int = 0) -> None:
+        """Wait until a Go template over a role's container gives "true"."""
+        inspect = f"docker inspect -f '{{{{{expression}}}}}' {self.ids(role)[number]}"
         self.wait(f'[ "$({inspect})" = true ]', f"{role}: {expression}", seconds)
 
-    def wait_well(self, role: str, seconds: float = 40) -> None:
+    def wait_well(self, role: str, seconds: float = 40, number: int = 0) -> None:
         """Wait until a container's health check is content."""
-        self.wait_state(role, 'eq .State.Health.Status "healthy"', seconds)
+        self.wait_state(role, 'eq .State.Health.Status "healthy"', seconds, number)
 
     def wait_unwell(self, role: str, seconds: float = 40) -> None:
         """Wait until a container's health check has given up."""

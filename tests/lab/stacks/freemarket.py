@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from tests.lab.stacks.base import INSIDE_APPS, PYTHONPATH, ComposeSystem
+from tests.lab.stacks import compose_parts
+from tests.lab.stacks.base import ComposeSystem
 
 TOKEN = "7000000002:AAfreemarket-lab-token-0000000000000"
 FOLDER = "/srv/freemarket"
@@ -89,61 +90,38 @@ class Freemarket(ComposeSystem):
     )
 
     def compose_file(self) -> dict[str, Any]:
-        env = {"env_file": [f"{FOLDER}/.env"]}
+        env: dict[str, Any] = {"env_file": [f"{FOLDER}/.env"]}
         return {
             "services": {
-                "db": self.service(
-                    self.images[0],
-                    command=["sh", f"{INSIDE_APPS}/postgres.sh", "-c", "shared_buffers=32MB"],
-                    ports=["127.0.0.1:5432:5432"],
-                    volumes=["postgres_data:/var/lib/postgresql", f"{FOLDER}/schema.sql:/schema.sql:ro"],
-                    healthcheck=self.healthcheck("pg_isready -q -h 127.0.0.1", "10s"),
-                    **env,
+                "db": compose_parts.postgres(
+                    self, self.images[0], FOLDER, ports=["127.0.0.1:5432:5432"], **env
                 ),
-                "redis": self.service(
-                    self.images[1],
-                    command=["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"],
-                    ports=["127.0.0.1:6379:6379"],
-                    volumes=["redis_data:/data"],
-                    healthcheck=self.healthcheck("redis-cli ping | grep -q PONG"),
-                ),
-                "backend": self.application(
+                "redis": compose_parts.redis(self, self.images[1]),
+                "backend": compose_parts.backend(
+                    self,
                     self.images[2],
-                    "python3 -m uvicorn freemarket_api:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 1",  # noqa: E501
+                    "freemarket_api",
                     depends_on=["db", "redis"],
-                    healthcheck=self.healthcheck(
-                        "curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/live", "10s"
-                    ),
                     mem_limit="256m",
                     **env,
                 ),
-                "frontend": self.service(
+                "frontend": compose_parts.nginx(
+                    self,
                     self.images[3],
-                    command=["nginx", "-g", "daemon off; error_log /dev/stderr warn;"],
-                    volumes=[
-                        f"{FOLDER}/frontend/site.conf:/etc/nginx/sites-enabled/default:ro",
-                        f"{FOLDER}/frontend/dist:/srv/frontend:ro",
-                    ],
+                    f"{FOLDER}/frontend/site.conf",
+                    f"{FOLDER}/frontend/dist:/srv/frontend:ro",
                 ),
-                "bot": self.application(
-                    self.images[4],
-                    f"python3 {INSIDE_APPS}/bot.py",
-                    depends_on=["backend"],
-                    extra_hosts=[f"telegram.lab:{GATEWAY}"],
-                    **env,
-                ),
-                "nginx": self.service(
+                "bot": compose_parts.bot(self, self.images[4], GATEWAY, **env),
+                "nginx": compose_parts.nginx(
+                    self,
                     self.images[5],
-                    command=["nginx", "-g", "daemon off; error_log /dev/stderr warn;"],
+                    f"{FOLDER}/nginx/site.conf",
+                    f"{FOLDER}/ssl:/etc/nginx/ssl:ro",
                     ports=["80:80", "443:443"],
                     depends_on=["frontend", "backend"],
-                    volumes=[
-                        f"{FOLDER}/nginx/site.conf:/etc/nginx/sites-enabled/default:ro",
-                        f"{FOLDER}/ssl:/etc/nginx/ssl:ro",
-                    ],
                 ),
             },
-            "networks": {"default": {"ipam": {"config": [{"subnet": SUBNET, "gateway": GATEWAY}]}}},
+            "networks": compose_parts.network(SUBNET, GATEWAY),
             "volumes": {"postgres_data": {}, "redis_data": {}},
         }
 
@@ -205,11 +183,7 @@ class Freemarket(ComposeSystem):
         self.server.names("freemarket.com")
         self.certificate(f"{FOLDER}/ssl", "freemarket.com")
         self.firewall(22, 80, 443, networks=(SUBNET,))
-        self.server.unit(
-            "lab-telegram.service",
-            f"[Service]\nEnvironment=PYTHONPATH={PYTHONPATH} TELEGRAM_TOKENS={TOKEN}\n"
-            f"ExecStart=python3 {INSIDE_APPS}/telegram.py 8081\n",
-        )
+        compose_parts.bot_api(self, TOKEN)
 
     def bring_up(self) -> None:
         self.tag_images()

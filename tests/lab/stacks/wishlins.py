@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.lab.stacks.base import INSIDE_APPS, PYTHONPATH, ComposeSystem
+from tests.lab.stacks import compose_parts
+from tests.lab.stacks.base import ComposeSystem
 
 TOKEN = "7000000001:AAwishlins-lab-token-000000000000000"
 HOME = "/root"
@@ -70,53 +71,42 @@ class Wishlins(ComposeSystem):
     )
 
     def compose_file(self) -> dict[str, Any]:
-        here = {"env_file": [f"{FOLDER}/.env"]}
+        here: dict[str, Any] = {"env_file": [f"{FOLDER}/.env"]}
         return {
             "services": {
-                "postgres": self.service(
+                "postgres": compose_parts.postgres(
+                    self,
                     self.images[0],
+                    FOLDER,
                     container_name="wishlist-postgres",
-                    command=["sh", f"{INSIDE_APPS}/postgres.sh", "-c", "shared_buffers=32MB"],
-                    volumes=["postgres_data:/var/lib/postgresql", f"{FOLDER}/schema.sql:/schema.sql:ro"],
-                    healthcheck=self.healthcheck("pg_isready -q -h 127.0.0.1", "10s"),
                     mem_limit="512m",
                     **here,
                 ),
-                "backend": self.application(
+                "backend": compose_parts.backend(
+                    self,
                     self.images[1],
-                    "python3 -m uvicorn wishlins_api:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 1",  # noqa: E501
+                    "wishlins_api",
                     container_name="wishlist-backend",
                     ports=["127.0.0.1:8000:8000"],
                     depends_on=["postgres"],
-                    healthcheck=self.healthcheck(
-                        "curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/live", "10s"
-                    ),
                     mem_limit="257m",
                     **here,
                 ),
-                "frontend": self.service(
+                "frontend": compose_parts.nginx(
+                    self,
                     self.images[2],
+                    f"{FOLDER}/frontend/site.conf",
+                    f"{FOLDER}/frontend/dist:/srv/frontend:ro",
                     container_name="wishlist-frontend",
-                    command=["nginx", "-g", "daemon off; error_log /dev/stderr warn;"],
                     ports=["127.0.0.1:3000:80"],
-                    volumes=[
-                        f"{FOLDER}/frontend/site.conf:/etc/nginx/sites-enabled/default:ro",
-                        f"{FOLDER}/frontend/dist:/srv/frontend:ro",
-                    ],
                     healthcheck=self.healthcheck("curl -sf -m 2 -o /dev/null http://127.0.0.1/"),
                     mem_limit="128m",
                 ),
-                "bot": self.application(
-                    self.images[3],
-                    f"python3 {INSIDE_APPS}/bot.py",
-                    container_name="wishlist-bot",
-                    depends_on=["backend"],
-                    extra_hosts=[f"telegram.lab:{GATEWAY}"],
-                    mem_limit="256m",
-                    **here,
+                "bot": compose_parts.bot(
+                    self, self.images[3], GATEWAY, container_name="wishlist-bot", mem_limit="256m", **here
                 ),
             },
-            "networks": {"default": {"ipam": {"config": [{"subnet": SUBNET, "gateway": GATEWAY}]}}},
+            "networks": compose_parts.network(SUBNET, GATEWAY),
             "volumes": {"postgres_data": {"name": "wishlins_postgres_data"}},
         }
 
@@ -139,11 +129,7 @@ class Wishlins(ComposeSystem):
         self.certificate("/etc/letsencrypt/live/your-domain.com", "your-domain.com")
         self.nginx(SITE)
         self.firewall(22, 80, 443, networks=(SUBNET,))
-        self.server.unit(
-            "lab-telegram.service",
-            f"[Service]\nEnvironment=PYTHONPATH={PYTHONPATH} TELEGRAM_TOKENS={TOKEN}\n"
-            f"ExecStart=python3 {INSIDE_APPS}/telegram.py 8081\n",
-        )
+        compose_parts.bot_api(self, TOKEN)
 
     def bring_up(self) -> None:
         self.tag_images()
