@@ -30,7 +30,7 @@ def redis(system: ComposeSystem, image: str, *options: str) -> dict[str, Any]:
         image,
         command=[
             "redis-server",
-            *("--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"),  # noqa: S104
+            *("--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"),
             *options,
         ],
         ports=["127.0.0.1:6379:6379"],

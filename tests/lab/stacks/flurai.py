@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.lab.stacks import compose_parts
 from tests.lab.machine import INSIDE_APPS
+from tests.lab.stacks import compose_parts
 from tests.lab.stacks.base import ComposeSystem
 
 TOKEN = "7000000003:AAflurai-lab-token-00000000000000000"
