@@ -24,22 +24,36 @@ class Bench:
     Args:
         name: of the system.
         shared_machine: other work runs beside it; pressure on the whole machine is not judged.
+        controls: where the looks at the healthy system are written down.
         verbose: tell every step.
     """
 
-    def __init__(self, name: str, shared_machine: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        shared_machine: bool = False,
+        controls: list[Control] | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.name, self.shared_machine, self.verbose = name, shared_machine, verbose
         self.system: System | None = None
-        self.controls: list[Control] = []
+        self.controls: list[Control] = [] if controls is None else controls
         self.boot_seconds = 0.0
         self.last: Result | None = None
         self.well_since = 0.0
+        self.spent = False
+        """Marks were left on it; it is not to be used again."""
 
     @property
     def lab(self) -> System:
         """The system; it must have been booted."""
         assert self.system is not None, f"{self.name} is not booted"
         return self.system
+
+    @property
+    def usable(self) -> bool:
+        """True while more can be done on it."""
+        return self.system is not None and not self.spent
 
     # -- life -------------------------------------------------------------------------------------
 

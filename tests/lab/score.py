@@ -41,6 +41,9 @@ RECOVERED_SECONDS = 10.0
 """How long a system must have been well before a look at it is a control."""
 LOOKS_BACK_SECONDS = 600.0
 """The longest time that any check looks back for what happened."""
+GATES = (("ac1", "AC@1", 0.95), ("exact", "exact set", 0.90), ("path", "path right", 0.90))
+GROUP_SHARE, GROUP_FAULTS = 0.85, 7
+"""No system and no kind below this share, where it has so many faults."""
 PHASES = ("inject", "look", "undo", "settle")
 
 
@@ -206,6 +209,26 @@ def summary(results: Sequence[Result], controls: Sequence[Control]) -> dict[str,
         },
         "phases": {name: round(sum(item.phases.get(name, 0.0) for item in results), 1) for name in PHASES},
     }
+
+
+def broken_gates(summed: dict[str, Any]) -> list[str]:
+    """Return in one line each what is below what the lab demands; over whatever was run."""
+    lines = []
+    total = summed["all"]
+    for key, words, wanted in GATES:
+        if total["faults"] and total[key] < wanted:
+            lines.append(f"{words} {total[key]} over {total['faults']} faults, {wanted} is demanded")
+    groups = {**{f"kind {name}": each for name, each in summed["kinds"].items()}, **summed["systems"]}
+    for name, each in groups.items():
+        if each["faults"] >= GROUP_FAULTS and each["ac1"] < GROUP_SHARE:
+            lines.append(
+                f"{name}: AC@1 {each['ac1']} over {each['faults']} faults, {GROUP_SHARE} is demanded"
+            )
+    lines += [f"false alarm of a control: {text}" for text in summed["controls"]["false_alarms"]]
+    lines += [
+        f"wrong name under missing evidence: {text}" for text in summed["missing_evidence"]["wrong_names"]
+    ]
+    return lines
 
 
 def scores(results: Sequence[Result]) -> dict[str, Any]:
