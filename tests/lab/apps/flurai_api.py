@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ REQUIRED = (
     *("REDIS_HOST", "REDIS_PORT", "ADMIN_LOGIN", "ADMIN_PASSWORD", "ADMIN_SECRET", "JWT_SECRET"),
     *("ALLOWED_ORIGINS", "ENVIRONMENT", "LOG_LEVEL"),
 )
+BUG = Path("/run/lab-bug")
 ORDERS = Counter("flurai_orders_total", "Orders taken")
 PRODUCTS = Gauge("flurai_products", "Products on offer, as last read")
 DATABASE_ERRORS = Counter("flurai_database_errors_total", "Statements that failed")
@@ -94,6 +96,8 @@ def health() -> JSONResponse:
 @app.get("/api/v1/products")
 def products() -> list[dict[str, Any]]:
     """Read from the replicas; the categories come from the cache."""
+    if BUG.exists():  # an instance that was changed by hand
+        raise ValueError("could not convert string to float: 'on request'")
     CACHE_HITS.labels("hit" if cache.get("categories") else "miss").inc()
     cache.set("categories", "roses,tulips", ex=60)
     rows = catalogue.rows("select id, title, price from products order by id limit 20")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from tests.lab.machine import INSIDE_APPS
@@ -67,7 +68,7 @@ http {{
     limit_req_zone $binary_remote_addr zone=login:1m rate=5r/m;
     limit_req_status 429;
     proxy_connect_timeout 2s;
-    proxy_read_timeout 5s;
+    proxy_read_timeout 2s;
     upstream backend {{
         least_conn;
         server backend:8000;
@@ -117,6 +118,7 @@ class Flurai(ComposeSystem):
         "bot": "bot",
         "proxy": "nginx",
         "api": "backend",
+        "site": "miniapp",
     }
     containers = {"cache": "redis", "proxy": "nginx"}
     database_url = f"postgresql://postgres:{PASSWORD}@127.0.0.1:5432/flurai"
@@ -218,6 +220,10 @@ class Flurai(ComposeSystem):
         super().recreate(*roles)
         if "backend" in roles:
             self.reload_proxy()
+
+    def primary(self, sql: str) -> str:
+        """Run SQL on the primary as its administrator, who needs no password there."""
+        return self.inside("db", f"psql -U postgres -v ON_ERROR_STOP=1 -Atqc {shlex.quote(sql)} flurai")
 
     def reload_proxy(self) -> None:
         """Have nginx look up the backends' names anew."""
