@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from tests.lab.faults.base import fault
@@ -75,25 +76,31 @@ def static_files_unreadable(lab: System) -> Iterator[None]:
 
 @fault("wishlins", "iiko-base", expect=[("tls/expired", "proxy")], shows=[("http/*", "site")])
 def certificate_expired(lab: System) -> Iterator[None]:
-    yield from _certificate(lab, days=-2)
+    with changed_certificate(lab, days=-2):
+        yield
 
 
 @fault("wishlins", "iiko-base", expect=[("tls/expiring", "proxy")])
 def certificate_about_to_expire(lab: System) -> Iterator[None]:
-    yield from _certificate(lab, days=3)
+    with changed_certificate(lab, days=3):
+        yield
 
 
 @fault("wishlins", "iiko-base", expect=[("tls/name-mismatch", "proxy")], shows=[("http/*", "site")])
 def certificate_for_another_name(lab: System) -> Iterator[None]:
-    yield from _certificate(lab, days=90, name="old-domain.com")
+    with changed_certificate(lab, days=90, name="old-domain.com"):
+        yield
 
 
 @fault("wishlins", "iiko-base", expect=[("tls/untrusted", "proxy")], shows=[("http/*", "site")])
 def certificate_self_signed(lab: System) -> Iterator[None]:
-    yield from _certificate(lab, days=90, own=True)
+    with changed_certificate(lab, days=90, own=True):
+        yield
 
 
-def _certificate(lab: System, days: int, name: str = "", own: bool = False) -> Iterator[None]:
+@contextlib.contextmanager
+def changed_certificate(lab: System, days: int, name: str = "", own: bool = False) -> Iterator[None]:
+    """Have nginx serve another certificate for a while."""
     folder, names = lab.certificates  # type: ignore[attr-defined]
     lab.sh(f"cp -a {folder} /tmp/certificates")
     if own:

@@ -67,11 +67,15 @@ def table_locked(lab: System) -> Iterator[None]:
 
 @fault(
     *ON_SYSTEMD,
-    expect=[("postgres/blocked-queries|postgres/idle-in-transaction", "db")],
+    expect=[("postgres/blocked-queries", "db")],
     shows=[(FAILS, "api")],
 )
 def transaction_left_open_with_a_lock(lab: System) -> Iterator[None]:
-    """A person went to lunch with an open transaction that holds the lock."""
+    """A person went to lunch with an open transaction that holds the lock.
+
+    The lock chain is the fault, and its first line says that the session at its head is idle in a
+    transaction; `postgres/idle-in-transaction` says the same later, and hangs below.
+    """
     sql = f"begin; lock table {table(lab)} in access exclusive mode;"
     parts.session(lab, "console", sql, 90, role(lab), lab.database_url)
     lab.sh("sleep 1.5")
@@ -165,7 +169,7 @@ def sequence_nearly_used_up(lab: System) -> Iterator[None]:
     parts.psql(lab, "-c \"select setval('leads_id_seq', 1)\" rostferrum")
 
 
-@fault("rostferrum", expect=[("postgres/exposed|network/port-exposed", "db")])
+@fault("rostferrum", expect=[("postgres/exposed", "db")])
 def database_listens_everywhere(lab: System) -> Iterator[None]:
     parts.psql(lab, "-c \"alter system set listen_addresses='*'\"")
     lab.sh("systemctl restart postgresql@15-main")

@@ -58,7 +58,7 @@ def proxy_unit_stopped(lab: System) -> Iterator[None]:
     lab.sh("systemctl start nginx")
 
 
-@fault(*UNITS, expect=[("systemd/failed|systemd/crash-looping", "backend")], shows=[("http/status", "api")])
+@fault(*UNITS, expect=[("systemd/failed", "backend")], shows=[("http/status", "api")])
 def application_program_missing(lab: System) -> Iterator[None]:
     """203: the program in ExecStart does not exist."""
     drop_in(lab, "backend", "[Service]\nExecStart=\nExecStart=/opt/venv/bin/uvicorn x:app\nRestart=no\n")
@@ -67,7 +67,7 @@ def application_program_missing(lab: System) -> Iterator[None]:
     undo_drop_in(lab, "backend")
 
 
-@fault(*UNITS, expect=[("systemd/failed|systemd/crash-looping", "backend")], shows=[("http/status", "api")])
+@fault(*UNITS, expect=[("systemd/failed", "backend")], shows=[("http/status", "api")])
 def application_folder_missing(lab: System) -> Iterator[None]:
     """200: the working directory is gone."""
     drop_in(lab, "backend", "[Service]\nWorkingDirectory=/srv/moved-away\nRestart=no\n")
@@ -76,9 +76,7 @@ def application_folder_missing(lab: System) -> Iterator[None]:
     undo_drop_in(lab, "backend")
 
 
-@fault(
-    "rostferrum", expect=[("systemd/failed|systemd/crash-looping", "backend")], shows=[("http/status", "api")]
-)
+@fault("rostferrum", expect=[("systemd/failed", "backend")], shows=[("http/status", "api")])
 def application_user_missing(lab: System) -> Iterator[None]:
     """217: nobody goes by that name."""
     drop_in(lab, "backend", "[Service]\nUser=deploy\nRestart=no\n")

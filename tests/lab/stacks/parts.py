@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from tests.lab.stacks.base import System
 
 CLUSTER = "/var/lib/postgresql/15/main"
@@ -43,6 +46,22 @@ def session(system: System, name: str, sql: str, seconds: int, role: str, url: s
 def end_session(system: System, name: str) -> None:
     """End such a session."""
     system.sh(f"systemctl stop lab-{name} 2>/dev/null", check=False)
+
+
+@contextlib.contextmanager
+def idle_sessions(system: System, count: int) -> Iterator[None]:
+    """Keep so many connections of the application's role open that do nothing."""
+    script = (
+        f"import psycopg, time\nheld = [psycopg.connect({system.database_url!r}) for _ in range({count})]\n"
+        "open('/run/lab-idle', 'w').close()\ntime.sleep(120)\n"
+    )
+    system.server.write("/etc/lab/idle.py", script)
+    system.sh("rm -f /run/lab-idle; systemctl reset-failed lab-idle 2>/dev/null", check=False)
+    packages = "Environment=PYTHONPATH=/opt/lab/packages"
+    system.sh(f"systemd-run -q --unit=lab-idle -p {packages} python3 /etc/lab/idle.py")
+    system.wait("[ -e /run/lab-idle ]", "idle sessions")
+    yield
+    system.sh("systemctl stop lab-idle", check=False)
 
 
 def redis(system: System) -> None:
