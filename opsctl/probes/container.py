@@ -5,9 +5,7 @@ No stats stream, and of logs only the last lines of a container that is not well
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +20,9 @@ from opsctl.probes.container_cgroup import (
     memory_values,
     throttled_ratio,
 )
-from opsctl.probes.container_compose import ComposeError, ComposeFile, ComposeService, parse_compose
+from opsctl.probes.container_described import described
 from opsctl.probes.container_incidents import Incidents, recent
+from opsctl.probes.container_listing import Listing, of_service, own_containers, speaker
 from opsctl.probes.container_parsing import (
     ended_badly,
     environment,
@@ -40,28 +39,13 @@ if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
     from opsctl.stack.specs import ServiceSpec
 
-PROJECT = "com.docker.compose.project"
-SERVICE = "com.docker.compose.service"
-ONE_OFF = "com.docker.compose.oneoff"
-CONFIG_FILES = "com.docker.compose.project.config_files"
+__all__ = ["of_service", "own_containers", "probe"]
 
 MAX_INSTANCES = 100
 TAIL_LINES = 8
 TAIL_BYTES = 64 * 1024
 THROTTLE_WINDOW_SECONDS = 1.0
 """Throttling is judged over this window (ten scheduling periods), never as a lifetime total."""
-
-
-@dataclass(frozen=True)
-class _Compose:
-    """The compose file as far as it could be read."""
-
-    path: Path | None = None
-    file: ComposeFile | None = None
-    problem: FactProblem | None = None
-
-    def service(self, name: str) -> ComposeService | None:
-        return self.file.services.get(name) if self.file else None
 
 
 def probe(context: ProbeContext) -> ContainerFacts:
@@ -80,49 +64,6 @@ def probe(context: ProbeContext) -> ContainerFacts:
         raise cannot_look(error, engine.endpoint) from None
 
 
-class Listing:
-    """The engine's list of containers, made ready once per run for any number of services."""
-
-    def __init__(self, listed: list[dict[str, Any]]) -> None:
-        self._by_label: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        self._by_name: dict[str, list[dict[str, Any]]] = {}
-        for item in listed:
-            labels = item.get("Labels") or {}
-            if str(labels.get(ONE_OFF, "")).lower() != "true":  # that is `docker compose run`
-                key = (str(labels.get(PROJECT)), str(labels.get(SERVICE)))
-                self._by_label.setdefault(key, []).append(item)
-            for name in item.get("Names") or []:
-                self._by_name.setdefault(str(name).lstrip("/"), []).append(item)
-
-    def of_service(self, project: str, service: str) -> list[dict[str, Any]]:
-        """Return the containers of a Compose service; by container name where no label fits."""
-        return self._by_label.get((project, service)) or self._by_name.get(service, [])
-
-
-def of_service(listed: list[dict[str, Any]], project: str, service: str) -> list[dict[str, Any]]:
-    """Return the listed containers of one Compose service; for several, keep a `Listing`. Pure."""
-    return Listing(listed).of_service(project, service)
-
-
-def own_containers(
-    context: ProbeContext, service: ServiceSpec, listed: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the containers of a service of the stack: of its own project, without one-off runs."""
-    listing = context.shared.once(("docker listing", api(context).endpoint), lambda: Listing(listed))
-    compose = context.stack.spec.compose
-    return listing.of_service(service.project or (compose.project if compose else ""), service.container)
-
-
-def speaker(context: ProbeContext, lasting: dict[str, str]) -> str:
-    """Return the service that speaks for the project: the first one of those that are looked at."""
-    wanted = context.options.get("wanted")
-    for name, container in lasting.items():
-        target = msgspec.structs.replace(context.target, service=name, address=container)
-        if wanted is None or wanted(target):
-            return name
-    return ""
-
-
 class _Look:
     """One look at one service."""
 
@@ -135,7 +76,7 @@ class _Look:
         self.problems: list[FactProblem] = []
         self.groups: dict[str, ControlGroup | None] = {}
         self.own = listing.of_service(self.project, self.name)[:MAX_INSTANCES]
-        self.compose = self._compose()
+        self.compose = described(context, self.project, self.own)
         self.described = self.compose.service(self.name)
 
     def facts(self) -> ContainerFacts:
@@ -334,26 +275,6 @@ class _Look:
         env = self.context.service.env
         return [self.context.stack.path(env.file)] if env else []
 
-    def _compose(self) -> _Compose:
-        spec = self.context.stack.spec.compose
-        if spec is not None and spec.file and self.project == self.main:
-            path = self.context.stack.path(spec.file)
-        else:
-            labels = (self.own[0].get("Labels") or {}) if self.own else {}
-            named = str(labels.get(CONFIG_FILES) or "")
-            if not named.startswith("/") or "," in named:  # several files are merged by Compose: not compared
-                return _Compose()
-            path = Path(named)
-        variables = self._variables(path)
-        key = ("compose file", str(path), self.project)
-        return self.context.shared.once(key, lambda: _read_compose(path, self.project, variables))
-
-    def _variables(self, path: Path) -> dict[str, str]:
-        spec = self.context.stack.spec.compose
-        named = spec.env_file if spec and self.project == self.main else ""
-        own = self.context.stack.path(named) if named else path.parent / ".env"
-        return {**os.environ, **self.context.secrets.env_file(own)}
-
     def _one_shot(self, instances: list[Instance]) -> bool:
         """Return whether the service is meant to end: others wait for that, or nothing speaks against it."""
         if self.compose.file and self.name in self.compose.file.one_shots:
@@ -410,15 +331,3 @@ def _group(inspected: dict[str, Any]) -> ControlGroup | None:
     """Return the control group of a container that runs on this machine."""
     pid = (inspected.get("State") or {}).get("Pid")
     return control_group(pid, str(inspected.get("Id"))) if isinstance(pid, int) and pid > 0 else None
-
-
-def _read_compose(path: Path, project: str, variables: dict[str, str]) -> _Compose:
-    try:
-        with path.open("rb") as file:
-            data = file.read(2 * 1024 * 1024)
-        return _Compose(path, parse_compose(data, project, variables))
-    except OSError as error:
-        message, hint = f"cannot read the compose file {path}: {error.strerror}", "name it in compose.file"
-    except ComposeError as error:
-        message, hint = f"the compose file {path} cannot be used: {error}", "docker compose config"
-    return _Compose(path, None, FactProblem(part="compose", code="missing", message=message[:300], hint=hint))

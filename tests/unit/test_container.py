@@ -16,7 +16,7 @@ from opsctl.facts.container import ContainerFacts, Instance
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import HOST_SERVICE, Finding, Status, Target
 from opsctl.probes.base import ProbeContext, Shared
-from opsctl.probes.container import own_containers, speaker
+from opsctl.probes.container_listing import own_containers, speaker
 from opsctl.redact import Redactor
 from opsctl.secrets import Secrets
 from opsctl.stack.specs import ComposeSpec, ServiceSpec, StackSpec

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsctl.facts.container import Instance
-from opsctl.probes.container import Listing
 from opsctl.probes.container_cgroup import parse_membership, parse_number, parse_pairs, throttled_ratio
 from opsctl.probes.container_compose import ComposeError, interpolate, parse_compose
 from opsctl.probes.container_incidents import Incidents, add_events, add_kernel_record
+from opsctl.probes.container_listing import Listing
 from opsctl.probes.container_parsing import (
     ended_badly,
     environment,
