@@ -27,7 +27,13 @@ def main() -> int:
     )
     parser.add_argument("--compare", nargs=2, type=Path, metavar="REPORT", help="do two runs agree?")
     parser.add_argument("--verbose", action="store_true", help="tell every step")
+    parser.add_argument("--sweep", action="store_true", help="remove what killed runs have left, and stop")
     arguments = parser.parse_args()
+    if arguments.sweep:
+        from tests.lab.machine import sweep
+
+        print("\n".join(sweep()))
+        return 0
     if arguments.compare:
         return compare(*arguments.compare)
     from tests.lab import runner

@@ -6,12 +6,14 @@ end with the machine. From outside only its folder and its control groups have t
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from tests.lab.image import lab_rootfs, python_packages
 from tests.lab.interrupt import shielded
 from tests.servers.base import wait_until
 from tests.servers.image import base_tar, cache_folder, locked
-from tests.servers.systemd import CONTROL_GROUPS, Machine, own_groups, remove_group
+from tests.servers.systemd import CONTROL_GROUPS, PROJECT, Machine, own_groups, remove_group
 
 APPS = Path(__file__).parent / "apps"
 INSIDE_APPS = "/opt/lab/apps"
@@ -47,6 +49,7 @@ class Server(Machine):
             if docker:
                 self.engine_data = Path(tempfile.mkdtemp(prefix="engine-", dir=cache_folder()))
             self._note()
+            watch_over()
 
     @property
     def note(self) -> Path:
@@ -83,13 +86,12 @@ class Server(Machine):
         return self.groups
 
     def _argv(self) -> list[str]:
-        with_parent = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         binds = [f"--bind-ro={APPS}:{INSIDE_APPS}", f"--bind-ro={python_packages()}:{INSIDE_PACKAGES}"]
         if self.engine_data is not None:
             binds += [f"--bind={self.engine_data}:/var/lib/docker"]
             binds += [] if self.prepared else [f"--bind-ro={base_tar()}:/opt/lab/base.tar"]
         rights = ["--capability=all", "--system-call-filter=add_key keyctl bpf"]
-        return ["env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=1", *with_parent, *super()._argv(), *binds, *rights]
+        return ["env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=1", *super()._argv(), *binds, *rights]
 
     def start(self) -> Server:
         """Boot it, and its Docker engine where there is to be one."""
@@ -201,6 +203,42 @@ def started(pid: int) -> str:
     return ""
 
 
+_guards: dict[int, subprocess.Popen[bytes]] = {}
+"""By process: what removes its machines should it be killed."""
+
+
+def watch_over() -> None:
+    """Have a process of its own wait for the end of this one and remove what is then still there.
+
+    It holds one end of a pipe that nobody writes to; the other end closes with this process, however
+    that ends. A supervisor's death alone does not end its machine.
+    """
+    owner = os.getpid()
+    if owner in _guards:
+        return
+    here, there = os.pipe()
+    script = 'cat > /dev/null; sleep 1; exec "$@"'
+    _guards[owner] = subprocess.Popen(
+        ["sh", "-c", script, "sh", sys.executable, "-m", "tests.lab", "--sweep"],
+        stdin=here,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=PROJECT,
+        start_new_session=True,
+    )
+    os.close(here)
+    atexit.register(_dismiss, owner, there)
+
+
+def _dismiss(owner: int, pipe: int) -> None:
+    """End the guard where everything was removed in an orderly way."""
+    if owner == os.getpid() and not machines_of(owner):
+        guard = _guards.pop(owner)
+        guard.kill()
+        guard.wait()
+        os.close(pipe)
+
+
 def thaw(groups: list[Path]) -> None:
     """Have frozen processes run again: the frozen do not die."""
     for group in groups:
@@ -240,7 +278,7 @@ def sweep() -> list[str]:
     with locked("machines"):
         for file in sorted(records().glob("opsctl-*.json")):
             note = json.loads(file.read_text())
-            if started(note["owner"]) == note["owner_started"]:
+            if note["owner_started"] and started(note["owner"]) == note["owner_started"]:
                 continue
             groups = [Path(item) for item in note["groups"]]
             thaw(groups)

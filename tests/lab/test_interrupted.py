@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.machine import leftovers, machines_of, processes, sweep
+from tests.lab.machine import leftovers, machines_of, processes, records, sweep
+from tests.lab.machine import started as started_at
 from tests.lab.runner import Run
 from tests.servers.base import wait_until
 
@@ -109,12 +111,36 @@ def test_interrupted_while_removing(started: Started) -> None:
 
 
 def test_killed_outright(started: Started) -> None:
-    """The machine ends with its runner, and the next run removes what the killed one could not."""
+    """What a killed run has started is removed without it."""
     started.until("rostferrum: inject\n")
-    groups = [Path(group) for note in started.notes for group in note["groups"]]
-    assert processes(groups)
+    assert leftovers(started.notes)
     started.process.kill()
     started.process.wait(30)
-    wait_until(lambda: not processes(groups), "the machine's end", 60)
+    wait_until(lambda: leftovers(started.notes) == [], "everything removed", 120)
+
+
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Should even the guard have been killed."""
+    folder = tmp_path / "engine"
+    (folder / "data").mkdir(parents=True)
+    gone = subprocess.Popen(["true"])
+    note = {"owner": gone.pid, "owner_started": started_at(gone.pid), "name": "opsctl-0test0"}
+    gone.wait()
+    note |= {"folders": [str(folder)], "groups": []}
+    (records() / "opsctl-0test0.json").write_text(json.dumps(note))
     sweep()
-    assert leftovers(started.notes) == []
+    assert leftovers([note]) == []
+
+
+def test_machines_of_living_runs_are_left_alone(tmp_path: Path) -> None:
+    owner = os.getpid()
+    note = {"owner": owner, "owner_started": started_at(owner), "name": "opsctl-0test1"}
+    note |= {"folders": [str(tmp_path)], "groups": []}
+    file = records() / "opsctl-0test1.json"
+    file.write_text(json.dumps(note))
+    try:
+        sweep()
+        assert file.exists()
+        assert tmp_path.exists()
+    finally:
+        file.unlink()
