@@ -44,7 +44,7 @@ def rank(
     """Return root causes, most severe first, with their chains, and what was ruled out."""
     every = list(findings)
     failing = [item for item in every if item.status.failing]
-    able = FindingIndex(item for item in failing if role_of(item.id) != "risk")
+    able = FindingIndex(failing)
 
     def precedence(item: Finding) -> Precedence:
         """Sort key: severe first, then down, then the deepest dependency, then causes before symptoms."""
@@ -53,13 +53,18 @@ def rank(
         roles = {"cause": 0, "symptom": 1, "risk": 2}
         return (-item.status.rank, roles[role_of(item.id)], 0 if is_down(item) else 1, host_first, item.key)
 
+    def explains(cause: Finding, effect: Finding) -> bool:
+        """A risk hurts nobody yet: all that it explains is another risk, the same one seen elsewhere."""
+        harmless = role_of(cause.id) == "risk" and role_of(effect.id) != "risk"
+        return not harmless and explanations.does(cause, effect)
+
     effects: dict[tuple[str, str, str], list[Finding]] = {}
     explained: set[tuple[str, str, str]] = set()
     for effect in failing:
         for cause in explanations.suspects(effect, able):
-            if not explanations.does(cause, effect):
+            if not explains(cause, effect):
                 continue
-            both_ways = role_of(effect.id) != "risk" and explanations.does(effect, cause)
+            both_ways = explains(effect, cause)
             if both_ways and precedence(effect) < precedence(cause):
                 continue
             effects.setdefault(cause.key, []).append(effect)

@@ -25,7 +25,7 @@ RULES = {
     "logs/application-errors": {"service": ["http/status"]},
 }
 SYMPTOMS = {"http/status", "http/refused", "http/slow", "logs/connection-errors", "nginx/upstream-refused"}
-RISKS = {"config/debug-enabled", "postgres/pool-budget"}
+RISKS = {"config/debug-enabled", "php/debug-enabled", "postgres/pool-budget"}
 
 
 def role(slug: str) -> str:
@@ -87,6 +87,18 @@ def test_a_risk_beside_a_fault_is_noticed_but_no_cause() -> None:
     causes = ranked(finding("config/debug-enabled", "backend", "warning"), finding("redis/down", "redis"))
     assert names(causes) == [("redis/down", "redis")]
     assert [item.id for item in causes.also] == ["config/debug-enabled"]
+
+
+def test_a_risk_explains_the_same_risk_seen_elsewhere_and_nothing_that_hurts() -> None:
+    rules = {"php/debug-enabled": {"service": ["config/debug-enabled", "http/status"]}}
+    causes = ranked(
+        finding("php/debug-enabled", "backend", "warning"),
+        finding("config/debug-enabled", "backend", "warning"),
+        finding("http/status", "backend", "warning"),
+        by=explanations(STACK, rules, even_as_warning=("php/debug-enabled",)),
+    )
+    assert names(causes) == [("http/status", "backend")]
+    assert [item.id for item in causes.also] == ["php/debug-enabled"]
 
 
 def test_a_risk_alone_is_what_there_is_to_say() -> None:
