@@ -22,7 +22,7 @@ from opsctl.probes.base import PROBE_SECONDS, ProbeContext, ProbeError, Shared
 from opsctl.probes.container_address import by_address, names_container
 from opsctl.redact import Redactor
 from opsctl.secrets import MissingSecret, Secrets
-from opsctl.snapshot import SCHEMA, reading_from
+from opsctl.snapshot import SCHEMA, reading_from, redacted
 from opsctl.stack.targets import Assignment, assignments
 
 if TYPE_CHECKING:
@@ -257,19 +257,3 @@ def _refused_guess(spec: Spec, facts: Facts) -> Problem | None:
         message="it answers, but no login for it is known",
         hint="name the user and password_env in a stack file (`opsctl stack init` writes one)",
     )
-
-
-def redacted(snapshot: Snapshot, redactor: Redactor) -> Snapshot:
-    """Return the snapshot with every text redacted; types are kept."""
-    redactor.keep(snapshot.stack.services)  # they join findings to services: no finding may lose its place
-
-    def clean(reading: Reading) -> Reading:
-        target = msgspec.structs.replace(redactor.record(reading.target), kind=reading.target.kind)
-        return msgspec.structs.replace(
-            reading,
-            facts=redactor.record(reading.facts),
-            problem=redactor.record(reading.problem),
-            target=target,
-        )
-
-    return msgspec.structs.replace(snapshot, readings=tuple(clean(reading) for reading in snapshot.readings))

@@ -1,9 +1,7 @@
 """Secrets never leave: every text is redacted before it is kept, shown, saved or served.
 
 Two nets: values known to be secret (resolved from `password_env`, env files, container
-environments), and patterns for those nobody told us about (credentials in URLs, `password=`,
-bot tokens, JSON Web Tokens, private keys). Every pattern runs in linear time: log lines may be
-long and hostile.
+environments), and patterns for those nobody told us about (`opsctl/redact_patterns.py`).
 """
 
 from __future__ import annotations
@@ -14,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from opsctl.redact_patterns import MASK, without_patterns
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 T = TypeVar("T")
 
-MASK = "[redacted]"
 MIN_LENGTH = 4
 """Known values shorter than this are left to the patterns: they would eat innocent text."""
 _WHOLE_WORDS_BELOW = 12
@@ -27,15 +26,43 @@ _WHOLE_WORDS_BELOW = 12
 _MIN_CUT = 6
 """A text that ends with this many first characters of a secret was cut inside it."""
 
-SECRET_NAME = re.compile(
-    r"(?i)^(?!(?:old)?pwd$)"
-    r"(?!.*(?:_file|_path|_dir|_sock|_socket|_name|_type|_header|_algorithm|_alg|_issuer|_audience|_method"
-    r"|_length|_min|_max|_ttl|_lifetime|_timeout|_seconds|_minutes|_hours|_days|_rounds|_enabled|_required"
-    r"|_policy|_expire\w*|_expiration|_expiry)$)"
-    r"(?=.*(?:pass(?:word|wd|phrase)?(?:_|$|\d)|password|pwd|secret|token|api_?key|private_?key|access_?key"
-    r"|credential|jwt|dsn|salt|app_key|session_key|signing_key|encryption_key|_auth$|^auth$|auth_key))"
-)
-"""Names of variables whose values are secret; `.search(name)`."""
+_SECRET_PARTS = (
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "api_key", "api_hash",
+    "privatekey", "private_key", "accesskey", "access_key", "credential", "jwt", "dsn", "salt",
+    "encryptionkey", "signingkey", "authkey", "mnemonic",
+)  # fmt: skip
+_SECRET_WORDS = frozenset(("pass", "pw", "psk"))
+_NO_PASS = frozenset(("bypass", "compass", "encompass", "surpass"))
+_SECRET_ENDS = ("key", "auth")
+_HARMLESS_ENDS = (
+    "file", "path", "dir", "sock", "socket", "name", "type", "header", "algorithm", "alg", "issuer",
+    "audience", "method", "length", "min", "max", "ttl", "lifetime", "timeout", "seconds", "minutes",
+    "hours", "days", "rounds", "enabled", "required", "policy", "expire", "expires", "expiration", "expiry",
+    "count", "limit", "prefix", "version", "format", "bits", "size",
+)  # fmt: skip
+_HARMLESS_KEYS = frozenset((
+    "primary", "public", "foreign", "partition", "sort", "routing", "cache", "hot", "shard", "group",
+    "unique", "index", "message", "tls", "ssl", "idempotency", "translation", "object", "lookup",
+))  # fmt: skip
+"""What stands before `_KEY` where the value is no secret."""
+_KEY_FILE = (".pem", ".key", ".crt", ".cer", ".pub")
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable of this name holds a secret. Pure; no pattern is compiled for it."""
+    words = name.lower().replace("-", "_").replace(".", "_").strip("_").split("_")
+    whole = "_".join(words)
+    if whole in ("pwd", "oldpwd") or words[-1] in _HARMLESS_ENDS or words[-1].startswith("expir"):
+        return False
+    plain = [word.rstrip("0123456789") for word in words]
+    if any(word in _SECRET_WORDS or word.endswith("pass") for word in plain if word not in _NO_PASS):
+        return True
+    if any(part in whole for part in _SECRET_PARTS) and "tokeniz" not in whole:
+        return True
+    if words[-1] not in _SECRET_ENDS:
+        return False
+    return words[-1] == "auth" or (len(words) > 1 and words[-2] not in _HARMLESS_KEYS)
+
 
 _ORDINARY = """
 true false none null nil undefined enabled disabled default public private local localhost main master
@@ -48,106 +75,15 @@ error info debug trace file unit required optional name path port address status
 ORDINARY_WORDS = frozenset(_ORDINARY.split())
 """Values that say something else almost everywhere: replaced only where a pattern shows a secret."""
 
-_WORD = r"(?<![A-Za-z0-9])"
-_VALUE = r"(?!\[redacted\])(?:\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?|[^\s&\"'<>]+)"
-_KEY_END = r"[A-Za-z0-9_-]{0,40}\\?[\"']?\]?"
-_STRONG = (
-    r"password|passwd|passphrase|secret|api[_-]?key|private[_-]?key|access[_-]?key|signing[_-]?key"
-    r"|encryption[_-]?key|session[_-]?key|app[_-]?key|requirepass|masterauth"
-)
-_WEAK = r"token|credentials?|jwt|pwd|auth(?!or)"
-_VERDICTS = (
-    r"(?!(?:is|was|are|has|had|not|no|missing|invalid|expired|expires|required|empty|none|null|nil|true|false"
-    r"|must|should|wrong|incorrect|failed|fails|unset|set|unknown|expected|unexpected|mismatch|error|ok"
-    r"|cannot|could|too|the|a|an|please|field|authentication|denied|rejected|unauthorized)\b)"
-)
-_RANDOM = r"(?=[^\s\"',;]{0,200}(?:[0-9]|(?-i:[a-z][A-Z])))[^\s\"',;]{8,}"
-
-
-def _masked(match: re.Match[str]) -> str:
-    """Keep the name and the punctuation after the value."""
-    value = match.group(0)[len(match.group(1)) :]
-    bare = value.rstrip(",;:.)]}")
-    return f"{match.group(1)}{MASK}{value[len(bare) :][:3]}" if bare else match.group(0)
-
-
-_Replacement = tuple[re.Pattern[str], "str | Callable[[re.Match[str]], str]"]
-
-
-def _named(before: str, after: str) -> _Replacement:
-    """A secret that stands after its name."""
-    return re.compile(f"(?i)({before}){after}"), _masked
-
-
-def _shown(pattern: str, kept: str = "") -> _Replacement:
-    """A secret that shows by its form what it is; `kept` is what stays of the match."""
-    return re.compile(pattern), f"{kept}{MASK}"
-
-
-_KEY = r"-----{} [A-Z ]{{0,30}}PRIVATE KEY-----"
-_DSN = r"(?:postgres(?:ql)?|rediss?|mysql|mariadb|mongodb|amqps?)(?:\+[a-z0-9]{1,20})?://[^\s:@/'\"]{0,200}"
-_PREFIXES = r"(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|[sr]k_(?:live|test)_|SG\.)"
-_SCHEME = r"(?:bearer|basic|token|digest)"
-_NAMES = rf"(?:{_STRONG}|{_WEAK})"
-_PATTERNS: tuple[_Replacement, ...] = (
-    _shown(f"(?s){_KEY.format('BEGIN')}.*?(?:{_KEY.format('END')}|\\Z)"),
-    # credentials in URLs; in a DSN the password may hold a slash, and a port is no password
-    _shown(rf"(?i)\b({_DSN}):(?!\d{{1,5}}(?:[/?,\s'\"]|\Z))[^\s'\"<>]{{0,500}}(?=@)", r"\1:"),
-    _shown(r"(://[^\s/:@'\"?#]{0,200}):[^\s/'\"]{0,500}(?=@)", r"\1:"),
-    _shown(r"(://)[A-Za-z0-9_-]{20,200}(?=@)", r"\1"),
-    # tokens
-    _shown(r"(?<!\d)\d{6,12}(?::|%3[aA])[A-Za-z0-9_-]{30,}"),
-    _shown(_WORD + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
-    _shown(_WORD + _PREFIXES + r"[A-Za-z0-9_.-]{16,}"),
-    _shown(_WORD + r"A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    # headers
-    _shown(
-        r"(?i)\b((?:bearer|basic|digest)\s{1,4})(?=\S{0,200}[0-9=]|\S{0,200}(?-i:[a-z][A-Z]))"
-        r"[A-Za-z0-9._~+/=-]{8,}",
-        r"\1",
-    ),
-    _shown(r"(?i)((?:set-)?cookie\\?[\"']?\s{0,4}:\s{0,4}\\?[\"']?)[^\r\n\"']+", r"\1"),
-    _named(
-        rf"(?:authorization|x-api-key|x-auth-token)\\?[\"']?\s{{0,4}}[:=]\s{{0,4}}\\?[\"']?(?:{_SCHEME}\s{{1,4}})?",
-        rf"(?!\[redacted\]|{_SCHEME}\b)[^\s\"',;]+",
-    ),
-    # NAME=value, "name": "value", name: value, --name value, PASSWORD 'value'
-    _named(rf"{_NAMES}{_KEY_END}\s{{0,4}}=>?\s{{0,4}}", rf"(?![=\s]){_VALUE}"),
-    _named(rf"{_WORD}(?:pass|salt|dsn)\s{{0,4}}=\s{{0,4}}", rf"(?![=\s]){_VALUE}"),
-    _named(
-        rf"{_NAMES}[A-Za-z0-9_-]{{0,40}}\\?[\"']\s{{0,4}}:\s{{0,4}}",
-        rf"(?:\\\"(?:[^\"\\]|\\[^\"])*\\\"|{_VALUE})",
-    ),
-    _named(rf"(?:{_STRONG})[A-Za-z0-9_-]{{0,40}}\s{{0,4}}:\s{{0,4}}", _VERDICTS + _VALUE),
-    _named(rf"(?:{_WEAK})[A-Za-z0-9_-]{{0,40}}\s{{0,4}}:\s{{0,4}}", _RANDOM),
-    _named(
-        r"--[a-z0-9-]{0,40}(?:password|passphrase|secret|token|api-key)[a-z0-9-]{0,20}[= ]", rf"(?!-){_VALUE}"
-    ),
-    _named(r"\b(?:password|identified by|requirepass|masterauth)\s{1,4}", r"'(?:[^'\n]|'')*'?"),
-    _named(r"\b(?:requirepass|masterauth)\s{1,4}", r"(?![=:'\"]|\[redacted\])\S+"),
-)
-_HINTS = (
-    "://", "%3a", "eyj", "private key", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "xox",
-    "k_live", "k_test", "sg.", "akia", "asia", "pass", "secret", "token", "key", "credential", "jwt", "pwd",
-    "auth", "bearer", "basic", "digest", "cookie", "identified", "salt", "dsn",
-)  # fmt: skip
-_LONG_AFTER_COLON = re.compile(r":[A-Za-z0-9_-]{30}")
-
-
-def _may_hold_a_secret(text: str) -> bool:
-    """Return False where no pattern can match: the quick way out for nearly all texts."""
-    lowered = text.lower()
-    return any(word in lowered for word in _HINTS) or _LONG_AFTER_COLON.search(text) is not None
-
 
 class Redactor:
     """Knows the secrets of one run. Thread-safe: probes add while others redact."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: frozenset[str] = frozenset()
+        self._values: dict[str, frozenset[str]] = {}
         self._kept: frozenset[str] = ORDINARY_WORDS
-        self._forms: tuple[tuple[str, re.Pattern[str] | None], ...] = ()
+        self._known: _Known | None = None
 
     def add(self, value: str | None) -> None:
         """Remember a secret value.
@@ -156,9 +92,10 @@ class Redactor:
         """
         if not value or len(value) < MIN_LENGTH or value in self._values:
             return
+        forms = frozenset(_forms(value))
         with self._lock:
-            self._values |= {value}
-            self._rebuild()
+            self._values[value] = forms
+            self._known = None
 
     def known(self) -> list[str]:
         """Return the values remembered; for handing them to another redactor, and for nothing else."""
@@ -168,19 +105,21 @@ class Redactor:
         """Never replace these words where they stand alone: names of services, kinds, hosts."""
         with self._lock:
             self._kept |= {word.lower() for word in words}
-            self._rebuild()
+            self._known = None
 
-    def _rebuild(self) -> None:
-        forms = {
-            form
-            for value in self._values
-            if value.lower() not in self._kept and not (value.isdigit() and len(value) < 6)
-            for form in _forms(value)
-        }
-        ordered = sorted(forms, key=lambda text: (-len(text), text))
-        self._forms = tuple(
-            (form, _alone(form) if len(form) < _WHOLE_WORDS_BELOW else None) for form in ordered
-        )
+    def _ready(self) -> _Known:
+        """Return the forms to look for; put together anew only where a secret came in between."""
+        known = self._known
+        if known is None:
+            with self._lock:
+                forms = {
+                    form
+                    for value, ways in self._values.items()
+                    if value.lower() not in self._kept and not (value.isdigit() and len(value) < 6)
+                    for form in ways
+                }
+                known = self._known = _Known(sorted(forms, key=lambda text: (-len(text), text)))
+        return known
 
     def add_environment(self, values: dict[str, str], also: frozenset[str] = frozenset()) -> None:
         """Remember the values of all variables whose names say that they are secret.
@@ -188,23 +127,21 @@ class Redactor:
         Credentials inside URLs are taken out of every value, whatever its name.
         """
         for name, value in values.items():
-            if name in also or SECRET_NAME.search(name):
+            if (name in also or is_secret_name(name)) and not value.endswith(_KEY_FILE):
                 self.add(value)
             if "://" in value:
                 for password in url_passwords(value):
                     self.add(password)
+                if "webhook" in name.lower():
+                    self.add(_secret_path(value))
 
     def text(self, text: str) -> str:
         """Return the text without secrets."""
-        forms = self._forms
-        for form, alone in forms:
+        known = self._ready()
+        for form, alone in known.forms:
             if form in text:
                 text = text.replace(form, MASK) if alone is None else alone.sub(MASK, text)
-        text = _without_cut_secret(text, forms)
-        if _may_hold_a_secret(text):
-            for pattern, replacement in _PATTERNS:
-                text = pattern.sub(replacement, text)
-        return text
+        return without_patterns(_without_cut_secret(text, known))
 
     def value(self, value: Any) -> Any:
         """Return a plain value (of dicts, lists, strings, numbers) without secrets."""
@@ -239,23 +176,34 @@ class Redactor:
         return value
 
 
+class _Known:
+    """The forms in which known secrets may be written, the longest first, ready to be looked for."""
+
+    def __init__(self, forms: list[str]) -> None:
+        self.forms = [(form, _alone(form) if len(form) < _WHOLE_WORDS_BELOW else None) for form in forms]
+        self.beginnings = {form[:_MIN_CUT] for form in forms}
+        self.longest = len(forms[0]) if forms else 0
+
+
 def _alone(form: str) -> re.Pattern[str]:
     before = r"(?<![A-Za-z0-9])" if form[0].isalnum() else ""
     after = r"(?![A-Za-z0-9])" if form[-1].isalnum() else ""
     return re.compile(before + re.escape(form) + after)
 
 
-def _without_cut_secret(text: str, forms: tuple[tuple[str, re.Pattern[str] | None], ...]) -> str:
+def _without_cut_secret(text: str, known: _Known) -> str:
     """Mask the beginning of a known secret at the very end of a text that was cut too early."""
     size = len(text)
-    if size < _MIN_CUT or not forms:
+    if size < _MIN_CUT or not known.longest:
         return text
-    beginnings = {form[:_MIN_CUT] for form, _ in forms}
-    first = max(0, size - len(forms[0][0]))  # the longest comes first
+    first = max(0, size - known.longest)
+    tail = text[first:]
+    if not any(beginning in tail for beginning in known.beginnings):
+        return text
     for at in range(first, size - _MIN_CUT + 1):
-        if text[at : at + _MIN_CUT] not in beginnings:
+        if text[at : at + _MIN_CUT] not in known.beginnings:
             continue
-        for form, _ in forms:
+        for form, _ in known.forms:
             if len(form) > _MIN_CUT and form.startswith(text[at:]) and size - at > _open_part(form):
                 return text[:at] + MASK
     return text
@@ -269,6 +217,18 @@ def _open_part(form: str) -> int:
             at = form.find(colon, start + len(separator))
             return at + len(colon) if at >= 0 else len(form)
     return 0
+
+
+def _secret_path(url: str) -> str | None:
+    """Return the path of a webhook's URL, which is its secret; None where it is too plain to be one."""
+    path = url.partition("://")[2].partition("/")[2].partition("#")[0]
+    words = {word for word in path.replace("?", "/").lower().split("/") if word}
+    return f"/{path}" if len(path) >= _WHOLE_WORDS_BELOW and words - _PLAIN_PATHS else None
+
+
+_PLAIN_PATHS = frozenset(
+    ("api", "bot", "telegram", "tg", "webhook", "webhooks", "hook", "hooks", "callback", "v1", "v2")
+)
 
 
 def url_passwords(text: str) -> set[str]:

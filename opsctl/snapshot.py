@@ -15,6 +15,8 @@ from opsctl.model import Reading, Snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from opsctl.redact import Redactor
+
 SCHEMA = 1
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -110,7 +112,9 @@ def load(path: Path) -> Snapshot:
         raise UserError(f"cannot read snapshot {path}: {error.strerror or error}") from None
     if len(data) > MAX_BYTES:
         raise UserError(f"snapshot {path} is larger than {MAX_BYTES} bytes; this is not a snapshot")
-    return from_json(data, str(path))
+    from opsctl.redact import Redactor
+
+    return redacted(from_json(data, str(path)), Redactor())  # an older opsctl may have written it
 
 
 def save(snapshot: Snapshot, path: Path) -> None:
@@ -120,3 +124,19 @@ def save(snapshot: Snapshot, path: Path) -> None:
         UserError: it could not be written; nothing half-written is left.
     """
     write_whole(path, to_json(snapshot), "snapshot")
+
+
+def redacted(snapshot: Snapshot, redactor: Redactor) -> Snapshot:
+    """Return the snapshot with every text redacted; types are kept."""
+    redactor.keep(snapshot.stack.services)  # they join findings to services: no finding may lose its place
+
+    def clean(reading: Reading) -> Reading:
+        target = msgspec.structs.replace(redactor.record(reading.target), kind=reading.target.kind)
+        return msgspec.structs.replace(
+            reading,
+            facts=redactor.record(reading.facts),
+            problem=redactor.record(reading.problem),
+            target=target,
+        )
+
+    return msgspec.structs.replace(snapshot, readings=tuple(clean(reading) for reading in snapshot.readings))

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from opsctl.facts.config import Variable
-from opsctl.redact import SECRET_NAME, url_passwords
+from opsctl.redact import is_secret_name, url_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ def variables(
     result: list[Variable] = []
     for name in names[:MAX_VARIABLES]:
         value = values.get(name, "").strip()
-        is_secret = name in declared or bool(SECRET_NAME.search(name))
+        is_secret = name in declared or is_secret_name(name)
         verdict = judged(name, value, name in declared, is_secret, production)
         if verdict or name in wanted or is_secret or name in declared:
             result.append(
