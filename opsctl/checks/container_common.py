@@ -38,26 +38,38 @@ def compose_options(facts: ContainerFacts) -> str:
 
 def looping(instance: Instance, context: CheckContext) -> str:
     """Return how a container crashes in a loop, in words; empty where it does not."""
-    restarts = instance.restart_count or 0
     up = age(context, instance.started_at)
-    code = (
-        f", last with {instance.exit_code} ({exit_meaning(instance.exit_code)})" if instance.exit_code else ""
-    )
     if instance.state == "restarting":
-        return f"crashes and is restarted over and over: {count_text(restarts, 'restart')}{code}"
+        return f"waits to be started again: {_ended(instance, instance.exit_code, context)}"
     if instance.state != "running" or up is None or instance.health == "healthy":
         return ""
-    recent = _recent(instance, context)
-    often = min(restarts, len(recent))  # the engine's own count is since it was made or started by hand
+    recent = ends(instance, context)
+    often = min(instance.restart_count or 0, len(recent))  # the count is since it was made or started by hand
     gaps = [after - before for before, after in itertools.pairwise(recent)]
     settled = max([SETTLED_SECONDS, *(2 * gap for gap in gaps)])
     if often >= CRASHES and up < min(settled, WINDOW_SECONDS):
-        return f"was restarted {count_text(often, 'time')} and runs for only {seconds_text(up)}"
+        ended = _ended(instance, instance.death_exit_code, context)
+        return f"crashes in a loop: it started {seconds_text(up)} ago; before that {ended}"
     return ""
 
 
-def _recent(instance: Instance, context: CheckContext) -> list[float]:
+def ends(instance: Instance, context: CheckContext) -> list[float]:
+    """Return the moments of the last ten minutes at which the main process ended, oldest first."""
     return [moment for moment in instance.deaths if context.at.timestamp() - moment <= WINDOW_SECONDS]
+
+
+def _ended(instance: Instance, code: int | None, context: CheckContext) -> str:
+    """Return when and how it ended, how often in the window, and apart from that the lifetime's count."""
+    recent = ends(instance, context)
+    last = age(context, recent[-1] if recent else instance.finished_at)
+    ago = f" {seconds_text(last)} ago" if last is not None else ""
+    words = f"it exited with {code} ({exit_meaning(code)}){ago}" if code is not None else f"it ended{ago}"
+    if recent:
+        span = context.at.timestamp() - recent[0]
+        words += f", {count_text(len(recent), 'end')} in the last {seconds_text(max(span, 0))}"
+    if instance.restart_count:
+        words += f" ({count_text(instance.restart_count, 'restart')} in its lifetime)"
+    return words
 
 
 def maybe_looping(instance: Instance, context: CheckContext) -> bool:

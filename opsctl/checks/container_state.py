@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opsctl.checks.base import CheckContext, Limits, check
-from opsctl.checks.container_common import CRASHES, compose_options, looping, loss_status, maybe_looping
+from opsctl.checks.container_common import CRASHES, compose_options, ends, looping, loss_status, maybe_looping
 from opsctl.checks.container_exit import ENDED, ending, last_words
 from opsctl.checks.wording import count_text
 from opsctl.model import HOST_SERVICE, Status
@@ -107,16 +107,17 @@ def restarting(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding
             continue
         if not words:
             count = count_text(instance.restart_count or 0, "restart")
-            yield context.ok(f"{instance.name}: {count}, not in a loop", subject=instance.name)
+            words = f"{instance.name}: {count} in its lifetime, not in a loop"
+            yield context.ok(words, subject=instance.name)
             continue
         others = sum(1 for item in facts.instances if item.state == "running" and item.name != instance.name)
         yield context.finding(
             Status.WARNING if others else Status.CRITICAL,
             f"{instance.name} {words}",
             subject=instance.name,
-            value=instance.restart_count,
+            value=len(ends(instance, context)) or None,
             threshold=CRASHES,
-            unit="restarts",
+            unit="ends in 10 min",
             source=f"docker inspect -f '{{{{.RestartCount}}}} {{{{json .State}}}}' {instance.name}",
             evidence=last_words(instance),
             fix="Restarting it once more will not help: read why it ends. A wrong DATABASE_URL, a missing "

@@ -37,6 +37,10 @@ class Instance(Record, frozen=True, kw_only=True):
     restart_policy: str = ""
     deaths: list[float] = []
     """Moments of the last ten minutes at which the main process ended, as far as the engine remembers."""
+    death_exit_code: Annotated[
+        int | None,
+        gauge("opsctl_container_last_death_exit_code", "How the main process ended the last of these times"),
+    ] = None
     deaths_read: bool = False
     """Whether the engine told its events; without them `deaths` says nothing."""
     log_tail: list[str] = []

@@ -133,6 +133,7 @@ class _Look:
         if unwell or values["restart_count"] or values.get("oom_kills"):
             incidents = self._incidents()
             values["deaths"] = incidents.deaths.get(identity, [])[-20:]
+            values["death_exit_code"] = incidents.exit_codes.get(identity)
             values["deaths_read"] = incidents.events_read
             kill = incidents.kills.get(identity)
             if kill is not None:

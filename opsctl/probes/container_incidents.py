@@ -40,6 +40,7 @@ class Incidents:
 
     kills: dict[str, Kill] = field(default_factory=dict)
     deaths: dict[str, list[float]] = field(default_factory=dict)
+    exit_codes: dict[str, int] = field(default_factory=dict)
     kernel_log_read: bool = False
     events_read: bool = False
 
@@ -80,6 +81,11 @@ def add_events(found: Incidents, text: str) -> None:
             _note(found, identity, Kill(at / 1e9, source="docker events --filter event=oom"))
         elif event.get("Action") == "die":
             found.deaths.setdefault(identity, []).append(at / 1e9)
+            actor = event.get("Actor")
+            attributes = actor.get("Attributes") if isinstance(actor, dict) else None
+            code = attributes.get("exitCode") if isinstance(attributes, dict) else None
+            if isinstance(code, str) and code.isdecimal() and len(code) < 6:
+                found.exit_codes[identity] = int(code)
 
 
 def add_kernel_record(found: Incidents, record: str, booted: float, since: float) -> None:

@@ -123,6 +123,26 @@ def test_a_crash_loop_is_seen_between_two_crashes() -> None:
     assert status("container/restarting", facts(flapping)) == "critical"
 
 
+def test_a_crash_loop_is_told_by_its_window_and_its_lifetime_apart() -> None:
+    moments = [AT - 40, AT - 20, AT - 5]
+    waiting = instance(state="restarting", exit_code=3, restart_count=812, deaths=moments, deaths_read=True)
+    (found,) = judge("container/restarting", facts(waiting))
+    assert found.summary == (
+        "shop_backend_1 waits to be started again: it exited with 3 (the application's own error code) "
+        "5.0 s ago, 3 ends in the last 40 s (812 restarts in its lifetime)"
+    )
+    assert found.evidence[0].value == 3
+    running = instance(restart_count=812, started_at=AT - 4, deaths=moments, death_exit_code=1)
+    (found,) = judge("container/restarting", facts(running))
+    assert "started 4.0 s ago; before that it exited with 1 (the application gave up" in found.summary
+    unseen = instance(state="restarting", exit_code=1, restart_count=812, finished_at=AT - 2)
+    (found,) = judge("container/restarting", facts(unseen))
+    assert "it exited with 1" in found.summary
+    assert found.evidence[0].value is None
+    (found,) = judge("container/restarting", facts(instance(restart_count=812)))
+    assert found.summary.endswith("812 restarts in its lifetime, not in a loop")
+
+
 def test_restarts_that_are_over_are_not_current() -> None:
     assert status("container/restarting", facts(instance(restart_count=900))) == "ok"
     assert status("container/restarting", facts(instance(restart_count=2, started_at=AT - 4))) == "ok"

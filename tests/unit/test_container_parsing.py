@@ -202,7 +202,12 @@ def test_events_and_the_kernels_log_agree_on_one_kill() -> None:
     found = Incidents()
     lines = [
         {"id": identity, "Action": "oom", "timeNano": 4_165_300_000_000},
-        {"id": identity, "Action": "die", "timeNano": 4_166_000_000_000},
+        {
+            "id": identity,
+            "Action": "die",
+            "timeNano": 4_166_000_000_000,
+            "Actor": {"Attributes": {"exitCode": "137"}},
+        },
         {"id": identity, "Action": "exec_die"},
     ]
     add_events(found, "\n".join(json.dumps(line) for line in lines) + "\n{cut o")
@@ -212,6 +217,7 @@ def test_events_and_the_kernels_log_agree_on_one_kill() -> None:
     add_kernel_record(found, record, booted=1000.0, since=0.0)
     assert found.kills[identity].process == "gunicorn (pid 7)"
     assert found.deaths[identity] == [4166.0]
+    assert found.exit_codes[identity] == 137
 
 
 @given(st.text())
