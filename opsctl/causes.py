@@ -30,7 +30,7 @@ class Causes:
     candidates: list[Candidate] = field(default_factory=list)
 
 
-WHOLE_KINDS = ("container", "systemd", "nginx")
+WHOLE_KINDS = ("container", "systemd", "nginx", "tls", "network")
 """Kinds whose subjects are instances or parts of one service: what fails several alike is one fault."""
 Precedence = tuple[int, int, int, int, tuple[str, str, str]]
 
