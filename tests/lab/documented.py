@@ -242,7 +242,7 @@ class Walk:
         known = {item["name"]: item for facts in self.facts("network") for item in facts["names"]}
         for name in self.row.get("names", []):
             self.asked.append(f"name {name}")
-            hand = self.sh(f"getent ahostsv4 {name} | awk '{{print $1}}' | sort -u").split()
+            hand = self.sh(f"getent hosts {name} | awk '{{print $1}}'").split()
             if not set(hand) & set(known.get(name, {}).get("addresses", [])):
                 yield f"name {name}: opsctl says {known.get(name)}, getent {hand}"
 
