@@ -28,7 +28,7 @@ def port_exposed(facts: NetworkFacts, context: CheckContext) -> Iterator[Finding
             yield context.ok(f"port {port.port} {where}", subject=port.port)
             continue
         by = f" by {port.holder}" if port.holder else ""
-        yield context.warning(
+        found = context.warning(
             f"port {port.port} is listened on beyond loopback ({', '.join(port.addresses) or 'any'}){by}",
             subject=port.port,
             value=", ".join(port.addresses) or "any",
@@ -39,6 +39,8 @@ def port_exposed(facts: NetworkFacts, context: CheckContext) -> Iterator[Finding
             "goes round ufw.",
             commands=[f"ss -ltnp 'sport = :{port.port}'", "docker ps --format '{{.Names}} {{.Ports}}'"],
         )
+        # of the service whose port it is: that service's own setting may be the reason
+        yield msgspec.structs.replace(found, target=port.service or found.target)
     if not ports:
         yield context.ok("the stack file names no closed port")
 

@@ -24,6 +24,15 @@ def beyond_loopback(address: str) -> bool:
     return not (mapped or parsed).is_loopback
 
 
+def is_address(host: str) -> bool:
+    """Return whether a host is written as an address, so that no name has to be looked up."""
+    try:
+        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def is_here(host: str) -> bool:
     """Return whether an address is this machine's own; names other than localhost are not looked up."""
     text = host.strip("[]")

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from opsctl import system
 from opsctl.facts.base import FactProblem
 from opsctl.facts.network import HostName, NamedPort, NetworkFacts, PortConflict
-from opsctl.probes.addresses import beyond_loopback
+from opsctl.probes.addresses import beyond_loopback, is_address
 from opsctl.probes.listeners import Listener, listeners
 from opsctl.probes.network_parsing import iptables_filters_input, nftables_filters_input, ports_in_use
 from opsctl.stack.specs import HostSpec
@@ -39,7 +39,7 @@ def probe(context: ProbeContext) -> NetworkFacts:
     spec = context.spec
     assert isinstance(spec, HostSpec)
     problems: list[FactProblem] = []
-    names = _Lookups(spec.names[:MAX_NAMES])
+    names = _Lookups([*spec.names, *names_of_urls(context.stack.spec)][:MAX_NAMES])
     sockets: list[Listener] | None = None
     try:
         sockets = context.shared.once("listeners", listeners)
@@ -72,6 +72,23 @@ def probe(context: ProbeContext) -> NetworkFacts:
         names=names.results(context.left * 0.9),
         problems=problems,
     )
+
+
+def names_of_urls(stack: StackSpec) -> list[str]:
+    """Return the host names that the stack file's pages and certificates are looked up by. Pure.
+
+    One name that does not resolve is one fault, however many pages it takes away.
+    """
+    found: list[str] = []
+    for service in stack.services.values():
+        urls = [item.url for item in service.http if not item.connect]
+        urls += [f"https://{item.name}" for item in service.tls if not item.connect]
+        for url in urls:
+            with contextlib.suppress(ValueError):
+                host = urlsplit(url).hostname or ""
+                if host and host != "localhost" and not is_address(host) and host not in found:
+                    found.append(host)
+    return found
 
 
 def owners_of_ports(stack: StackSpec) -> dict[int, str]:
@@ -273,18 +290,28 @@ def _said_by_containers(
 
 
 def _units_that_do_not_run(context: ProbeContext) -> set[str]:
-    """Return the stack's units that are not active, asked in one go."""
+    """Return the stack's units that are not active, or are for a moment between two restarts; in one go."""
     units = list(dict.fromkeys(item.unit for item in context.stack.spec.services.values() if item.unit))
     if not units or not Path("/run/systemd/system").is_dir():
         return set()
-    argv = ["systemctl", "show", "--property=ActiveState", "--", *units]
-    states = unit_states(system.run(argv, min(1.5, context.left)).stdout)
-    return {unit for unit, state in zip(units, states, strict=False) if state in _NOT_RUNNING}
+    argv = ["systemctl", "show", "--property=ActiveState,NRestarts", "--", *units]
+    running = units_running(system.run(argv, min(1.5, context.left)).stdout)
+    return {unit for unit, runs in zip(units, running, strict=False) if not runs}
 
 
-def unit_states(output: str) -> list[str]:
-    """Return the states that `systemctl show --property=ActiveState` gives, one a unit. Pure."""
-    return [line.partition("=")[2] for line in output.splitlines() if line.startswith("ActiveState=")]
+def units_running(output: str) -> list[bool]:
+    """Return of each unit whether it is active and was never restarted by itself. Pure.
+
+    `output` is what `systemctl show --property=ActiveState,NRestarts` gives. A unit that loops is
+    active whenever its program has just been started and has not failed yet.
+    """
+    result: list[bool] = []
+    for block in output.strip().split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines())
+        if "ActiveState" in values:
+            stopped = values["ActiveState"] in _NOT_RUNNING
+            result.append(not stopped and values.get("NRestarts", "0") in ("", "0"))
+    return result
 
 
 def _said_by_unit(context: ProbeContext, unit: str) -> list[tuple[int, str]]:

@@ -19,9 +19,15 @@ from opsctl.engine import collect
 from opsctl.facts.network import NamedPort, NetworkFacts, PortConflict
 from opsctl.model import HOST_SERVICE, Target
 from opsctl.probes.listeners import Listener
-from opsctl.probes.network import named_ports, owners_of_ports, published_ports
+from opsctl.probes.network import (
+    named_ports,
+    names_of_urls,
+    owners_of_ports,
+    published_ports,
+    units_running,
+)
 from opsctl.probes.network_parsing import iptables_filters_input, nftables_filters_input, ports_in_use
-from opsctl.stack.specs import HostSpec, HttpSpec, ServiceSpec, StackSpec
+from opsctl.stack.specs import HostSpec, HttpSpec, ServiceSpec, StackSpec, TlsSpec
 from opsctl.stack.stack import Stack
 
 NFT_DROP = """table inet filter {
@@ -156,3 +162,37 @@ def test_a_port_that_two_services_name_is_nobodys() -> None:
         ),
     }
     assert owners_of_ports(StackSpec(name="s", services=services)) == {8000: "api"}
+
+
+def test_names_of_pages_and_certificates_are_looked_up_once() -> None:
+    web = ServiceSpec(
+        http=[
+            HttpSpec(url="https://shop.example/"),
+            HttpSpec(url="https://shop.example/cart"),
+            HttpSpec(url="http://127.0.0.1:8000/health"),
+            HttpSpec(url="http://[::1]:8000/"),
+            HttpSpec(url="http://localhost/"),
+            HttpSpec(url="http://inner.example/", connect="127.0.0.1:80"),
+        ],
+        tls=[TlsSpec(name="api.example:8443"), TlsSpec(name="shop.example")],
+    )
+    assert names_of_urls(StackSpec(name="t", services={"web": web})) == ["shop.example", "api.example"]
+
+
+def test_a_unit_between_two_restarts_does_not_run() -> None:
+    output = (
+        "NRestarts=0\nActiveState=active\n\nNRestarts=4\nActiveState=active\n\n"
+        "NRestarts=0\nActiveState=failed\n\nActiveState=active\n"
+    )
+    assert units_running(output) == [True, False, False, True]
+    assert units_running("") == []
+
+
+def test_an_exposed_port_is_of_the_service_whose_port_it_is() -> None:
+    port = NamedPort(
+        port="6379", wanted="closed", listening=True, exposed=True, addresses=["0.0.0.0"], service="cache"
+    )
+    check = next(item for item in checks_for("network") if item.slug == "network/port-exposed")
+    target = Target(kind="network", service=HOST_SERVICE)
+    context = CheckContext(check, target, Limits(), datetime.now(UTC))
+    assert [item.target for item in check.function(NetworkFacts(ports=[port]), context)] == ["cache"]
