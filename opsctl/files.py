@@ -51,7 +51,10 @@ def write_whole(path: Path, data: bytes, what: str, *, private: bool = True, rep
             Path(temporary).unlink()
         temporary = ""
     except FileNotFoundError:
-        raise UserError(f"cannot write {what} {path}: there is no folder {path.parent}") from None
+        where = (
+            f"there is no folder {path.parent}" if str(path.parent) != "." else "the working folder is gone"
+        )
+        raise UserError(f"cannot write {what} {path}: {where}") from None
     except FileExistsError:
         raise UserError(f"cannot write {what} {path}: it is there already") from None
     except (OSError, ValueError) as error:

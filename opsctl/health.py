@@ -39,15 +39,20 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The report in one sentence."""
         failing = [finding for finding in self.findings if finding.status.failing]
-        total = len(self.services)
+        total = sum(1 for item in self.services if item.name != HOST_SERVICE)
         if failing:
-            hit = len({finding.target for finding in failing})
+            targets = {finding.target for finding in failing}
+            hit = len(targets - {HOST_SERVICE})
+            places = [f"{hit} of {count(total, 'service')}"] if hit else []
+            places += ["the host"] if HOST_SERVICE in targets else []
             return (
-                f"{count(len(failing), 'finding')} on {hit} of {count(total, 'service')}; "
+                f"{count(len(failing), 'finding')} on {' and '.join(places)}; "
                 "`opsctl diagnose` names the cause"
             )
         if self.status is Status.OK:
-            return f"{count(total, 'service')} healthy; {self.coverage.ran} checks ran"
+            host = " and the host" if total and total < len(self.services) else ""
+            what = f"{count(total, 'service')}{host}" if total else "the host"
+            return f"{what} healthy; {self.coverage.ran} checks ran"
         return "nothing wrong was seen, but not everything could be looked at"
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from opsctl.envfile import parse_env
 from opsctl.errors import UserError
 from opsctl.files import read_regular
+from opsctl.redact import is_secret_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,8 @@ class Secrets:
                 value = read_regular(path, MAX_SECRET_BYTES).decode("utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "not text"
-                raise MissingSecret(f"cannot read the secret file {path}: {reason}") from None
+                named = str(path) if "/" in file or "." in file else "named in *_file"
+                raise MissingSecret(f"cannot read the secret file {named}: {reason}") from None
             self._redactor.add(value)
             return value
         if not variable:
@@ -102,9 +104,15 @@ class Secrets:
                 if candidate is not None:
                     break
         if candidate is None:
-            raise MissingSecret(f"{variable} is not set; looked in {', '.join(looked)}")
+            raise MissingSecret(f"{_shown(variable)} is not set; looked in {', '.join(looked)}")
         self._redactor.add(candidate)
         return _password_of_url(candidate)
+
+
+def _shown(variable: str) -> str:
+    """Return a variable's name; not one that may be the secret itself, written in the wrong place."""
+    usual = variable.isupper() and ("_" in variable or is_secret_name(variable))
+    return variable if usual else "the variable named in *_env"
 
 
 def _password_of_url(value: str) -> str | None:

@@ -38,7 +38,13 @@ def command(
     from opsctl.render import diagnosis as render
 
     if source is not None:
+        from opsctl.errors import UserError
         from opsctl.snapshot import load
+
+        if stack_name:
+            raise UserError(
+                "--stack and --from do not go together: a snapshot holds its stack; leave one out"
+            )
 
         snapshot = load(source)
     else:

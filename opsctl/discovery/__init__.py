@@ -36,9 +36,17 @@ def discover(seconds: float = SECONDS) -> Stack:
             "no stack file, and nothing known runs on this machine: no Compose project, no known systemd "
             f"unit, no listening PostgreSQL, Redis, nginx, PHP-FPM or HTTP server{why}\n"
             "Name a stack with --stack FILE|NAME (`opsctl stack list`), or write ./opsctl.yml "
-            "(see docs/stack-file.md)"
+            "(`opsctl stack schema --markdown` is its reference)"
         )
-    return Stack(spec, "discovered on this machine", Path.cwd(), tuple(notes))
+    return Stack(spec, "discovered on this machine", _here(), tuple(notes))
+
+
+def _here() -> Path:
+    """Return the working folder; the root where it was removed under us."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def _all_at_once(finders: dict[str, Callable[[float], Discovered]], seconds: float) -> dict[str, Discovered]:

@@ -16,7 +16,7 @@ _HEAD = """\
 #   opsctl stack validate FILE    checks it, every error with its line
 #   opsctl stack show FILE        lists what will be looked at
 #   opsctl diagnose --stack FILE
-# The reference of all keys is docs/stack-file.md; `opsctl stack schema` prints the JSON Schema.
+# `opsctl stack schema --markdown` prints the reference of all keys, without it the JSON Schema.
 # Secrets do not belong here: name a variable in `*_env` or a file in `*_file`.
 """
 _DEPENDS = "depends_on decides what explains what; where nothing declared it, it was guessed"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from opsctl.errors import UserError
+from opsctl.redact import Redactor
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,7 +22,14 @@ class StackError(UserError):
 
     def __init__(self, origin: str, problems: list[StackProblem]) -> None:
         self.origin = origin
-        self.problems = sorted(set(problems))
+        clean = Redactor().text  # names and keys may hold what somebody wrote in the wrong place
+        self.problems = sorted({StackProblem(item.line, clean(item.message)) for item in problems})
         super().__init__(
             "\n".join(f"{origin}:{problem.line}: {problem.message}" for problem in self.problems)
         )
+
+
+def shown_key(key: object) -> str:
+    """Return a key in quotes; not one that is no name, which may be anything."""
+    text = str(key)
+    return repr(text) if re.fullmatch(r"[A-Za-z0-9_./~ -]{1,60}", text) else "(not a name, so not shown)"

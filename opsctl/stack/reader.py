@@ -46,7 +46,8 @@ def find(name: str | None) -> Path | None:
     Raises:
         UserError: a name was given and nothing goes by it.
     """
-    wanted = name or os.environ.get("OPSCTL_STACK")
+    variable = os.environ.get("OPSCTL_STACK")
+    wanted = name or variable
     if not wanted:
         return next((path for path in search_path() if _there(path)), None)
     path = Path(wanted).expanduser()
@@ -59,16 +60,20 @@ def find(name: str | None) -> Path | None:
     names = sorted({entry.stem for folder in (*_folders(), SHIPPED) for entry in folder.glob("*.yml")})
     close = difflib.get_close_matches(wanted, names, n=1)
     meant = f"did you mean {close[0]!r}" if close else f"known: {', '.join(names) or 'none'}"
-    raise UserError(f"no stack named {wanted!r}; {meant}; a file is given as ./FILE.yml")
+    said = "" if name else " (OPSCTL_STACK)"
+    raise UserError(f"no stack named {wanted!r}{said}; {meant}; a file is given as ./FILE.yml")
 
 
 def known() -> list[tuple[str, Path, bool]]:
-    """Return name, file and "is it in force" of every stack file that can be named."""
-    try:
-        in_force = find(None)
-    except UserError:
-        in_force = None
-    paths = [path for path in search_path() if path.is_file()]
+    """Return name, file and "is it in force" of every stack file that can be named.
+
+    Raises:
+        UserError: OPSCTL_STACK names one that is not there, as any other command would say.
+    """
+    in_force = find(None)
+    if in_force is not None and not _there(in_force):
+        load(in_force)  # says why not
+    paths = [path for path in search_path() if _there(path)]
     paths += [entry for folder in (*_folders(), SHIPPED) for entry in sorted(folder.glob("*.yml"))]
     paths = list(dict.fromkeys([*([in_force] if in_force else []), *paths]))
     return [(path.stem, path, path == in_force) for path in paths]
@@ -105,21 +110,40 @@ def parse(data: bytes, origin: str, directory: Path) -> Stack:
     document = read(data, origin)
     if document.value is None:
         raise StackError(origin, [StackProblem(1, "the file is empty; `opsctl stack init` writes one")])
+    if isinstance(document.value, dict) and not _looks_like_a_stack(document.value):
+        known = ", ".join(field.encode_name for field in msgspec.structs.fields(StackSpec))
+        raise StackError(origin, [StackProblem(1, f"not a stack file: it has none of the keys {known}")])
     value = check_spec(document, document.value, StackSpec)
     _check_references(document, value)
-    if document.problems:
-        raise StackError(origin, document.problems)
     try:
-        spec = msgspec.convert(value, StackSpec)
+        # where name or services are wrong, the rest is still checked
+        spec = msgspec.convert({"name": "unnamed", "services": {}, **(value or {})}, StackSpec)
     except msgspec.ValidationError as error:  # a rule that the walk does not know
-        raise StackError(origin, [StackProblem(1, str(error))]) from None
+        raise StackError(origin, document.problems or [StackProblem(1, str(error))]) from None
     _check_meaning(document, spec)
     if document.problems:
         raise StackError(origin, document.problems)
     return Stack(spec, origin, directory)
 
 
-_ADDRESSES = (("postgres", "dsn"), ("redis", "url"), ("http", "url"), ("telegram", "api_url"))
+def _looks_like_a_stack(value: dict[str, Any]) -> bool:
+    """Return whether any key of a file is one of a stack file, or nearly so.
+
+    Of a file that is none, nothing is quoted: it may be anything, /etc/shadow too.
+    """
+    fields = [field.encode_name for field in msgspec.structs.fields(StackSpec)]
+    return any(difflib.get_close_matches(str(key), fields, n=1, cutoff=0.8) for key in value)
+
+
+_ADDRESSES = (
+    ("postgres", "dsn"),
+    ("redis", "url"),
+    ("http", "url"),
+    ("telegram", "api_url"),
+    ("monitoring", "prometheus"),
+    ("monitoring", "alertmanager"),
+    ("static", "url"),
+)
 
 
 def _add(document: Document, path: tuple[str | int, ...], message: str) -> None:
@@ -163,7 +187,10 @@ def _check_meaning(document: Document, spec: StackSpec) -> None:
 
         if spec.flow not in flow_names():
             add(("flow",), f"no flow named {spec.flow!r}; known: {', '.join(flow_names())}")
-    if not spec.services:
+    written = document.value if isinstance(document.value, dict) else {}
+    services = written.get("services")
+    services = services if isinstance(services, dict) else {}
+    if not spec.services and written.get("services") == {}:
         add(("services",), "no service; name at least one thing to look at")
     for name, service in spec.services.items():
         base = ("services", name)
@@ -171,10 +198,12 @@ def _check_meaning(document: Document, spec: StackSpec) -> None:
             add(base, "'host' is the machine itself; call the service something else")
         if not name or "/" in name or any(character.isspace() for character in name):
             add(base, "a service name has no blanks and no '/'")
-        if service.container and spec.compose is None:
+        if service.container and not written.get("compose"):
             add((*base, "container"), "needs `compose: {project: …}` at the top of the file")
-        if service.data and not service.postgres:
+        if service.data and not (services.get(name) or {}).get("postgres"):
             add((*base, "data"), "needs `postgres:` in the same service")
+        if any(not (item.prometheus or item.alertmanager) for item in service.monitoring):
+            add((*base, "monitoring"), "names neither `prometheus:` nor `alertmanager:`")
     _check_cycles(spec, add)
     _check_slugs(spec, add)
 
@@ -184,9 +213,7 @@ def address_problem(address: str, kind: str) -> str:
     schemes = {
         "postgres": ("postgresql", "postgres"),
         "redis": ("redis", "rediss", "unix"),
-        "http": ("http", "https"),
-        "telegram": ("http", "https"),
-    }[kind]
+    }.get(kind, ("http", "https"))
     example = {"postgres": "postgresql://user@127.0.0.1:5432/database"}.get(
         kind, f"{schemes[0]}://127.0.0.1:PORT/"
     )

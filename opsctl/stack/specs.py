@@ -14,6 +14,10 @@ from msgspec import Meta
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1, le=100000)]
+VARIABLE_PATTERN = "[A-Za-z_][A-Za-z0-9_]{0,99}"
+"""The name of an environment variable. Whoever writes the secret itself there is not quoted."""
+Variable = Annotated[str, Meta(pattern=f"^{VARIABLE_PATTERN}$")]
+NO_OR_VARIABLE = f"^({VARIABLE_PATTERN})?$"
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,7 +32,9 @@ class PostgresSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shorthand: ClassVar[str] = "dsn"
 
     dsn: Annotated[str, Meta(description="postgresql://USER@HOST:PORT/DATABASE, without a password")]
-    password_env: Annotated[str, Meta(description="variable that holds the password")] = ""
+    password_env: Annotated[
+        str, Meta(pattern=NO_OR_VARIABLE, description="variable that holds the password")
+    ] = ""
     password_file: Annotated[str, Meta(description="file that holds the password")] = ""
     data_directory: Annotated[str, Meta(description="where the data lives on this machine")] = ""
     tables: Annotated[list[str], Meta(description="tables that must exist")] = []
@@ -48,7 +54,9 @@ class RedisSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shorthand: ClassVar[str] = "url"
 
     url: Annotated[str, Meta(description="redis://HOST:PORT/DB or unix:///path, without a password")]
-    password_env: str = ""
+    password_env: Annotated[
+        str, Meta(pattern=NO_OR_VARIABLE, description="variable that holds the password")
+    ] = ""
     password_file: str = ""
     data_directory: Annotated[str, Meta(description="where the data lives on this machine")] = ""
     queues: Annotated[
@@ -116,7 +124,11 @@ class TelegramSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Telegram bot."""
 
     token_env: Annotated[
-        str, Meta(description="variable that holds the token; TELEGRAM_BOT_TOKEN or BOT_TOKEN by default")
+        str,
+        Meta(
+            pattern=NO_OR_VARIABLE,
+            description="variable that holds the token; TELEGRAM_BOT_TOKEN or BOT_TOKEN by default",
+        ),
     ] = ""
     token_file: str = ""
     api_url: str = "https://api.telegram.org"
@@ -144,8 +156,8 @@ class EnvSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shorthand: ClassVar[str] = "file"
 
     file: str
-    required: list[str] = []
-    secret: Annotated[list[str], Meta(description="variables whose values are never shown")] = []
+    required: list[Variable] = []
+    secret: Annotated[list[Variable], Meta(description="variables whose values are never shown")] = []
     production: Annotated[bool, Meta(description="judge it as a production configuration")] = True
 
 

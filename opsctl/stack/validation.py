@@ -12,15 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from opsctl.stack.errors import StackProblem
-from opsctl.stack.specs import Spec
+from opsctl.stack.errors import StackProblem, shown_key
+from opsctl.stack.specs import VARIABLE_PATTERN, Spec
 
 if TYPE_CHECKING:
     from opsctl.stack.yaml_reader import Document, Path
 
 
-def check_spec(document: Document, value: Any, spec: type[Spec], path: Path = ()) -> Any:
-    """Return `value` in the long form that msgspec converts; problems go to `document.problems`."""
+_WRONG: Any = object()
+"""Stands for a value that was reported; it is left out, so that the rest can still be checked."""
+
+
+def check_spec(document: Document, value: Any, spec: type[Spec]) -> Any:
+    """Return what is right of `value` in the long form that msgspec converts.
+
+    Everything that is wrong goes to `document.problems` and is left out. None where nothing is left.
+    """
+    result = _check_record(document, value, spec, ())
+    return None if result is _WRONG else result
+
+
+def _check_record(document: Document, value: Any, spec: type[Spec], path: Path) -> Any:
     where = ".".join(str(part) for part in path) or "the file"
     if isinstance(value, str) and spec.shorthand:
         value = {spec.shorthand: value}
@@ -28,7 +40,7 @@ def check_spec(document: Document, value: Any, spec: type[Spec], path: Path = ()
         value = {}
     if not isinstance(value, dict):
         _add(document, path, f"{where}: expected keys and values, got {_name(value)}")
-        return None
+        return _WRONG
     fields = {field.encode_name: field for field in msgspec.structs.fields(spec)}
     hints = typing.get_type_hints(spec, include_extras=True)
     result: dict[str, Any] = {}
@@ -36,13 +48,15 @@ def check_spec(document: Document, value: Any, spec: type[Spec], path: Path = ()
         if key not in fields:
             close = difflib.get_close_matches(str(key), fields, n=1)
             meant = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(fields))}"
-            _add(document, (*path, key), f"{where}: unknown key {key!r}{meant}")
+            _add(document, (*path, key), f"{where}: unknown key {shown_key(key)}{meant}")
             continue
-        result[key] = _check_value(document, item, hints[fields[key].name], (*path, key))
+        checked = _check_value(document, item, hints[fields[key].name], (*path, key))
+        if checked is not _WRONG:
+            result[key] = checked
     for key in _required(spec):
         if key not in value:
             _add(document, path, f"{where}: {key!r} is missing")
-    return result
+    return result if all(key in result for key in _required(spec)) or not path else _WRONG
 
 
 def _required(spec: type[Spec]) -> list[str]:
@@ -53,27 +67,34 @@ def _check_value(document: Document, value: Any, hint: Any, path: Path) -> Any:
     plain = plain_hint(hint)
     optional = optional_spec(plain)
     if optional is not None and value is not None:
-        return check_spec(document, value, optional, path)
+        return _check_record(document, value, optional, path)
     if is_spec(plain):
-        return check_spec(document, value, plain, path)
+        return _check_record(document, value, plain, path)
     origin, arguments = typing.get_origin(plain), typing.get_args(plain)
     if origin is list and is_spec(arguments[0]):
         items = value if isinstance(value, list) else [value]
         places = [(*path, index) if isinstance(value, list) else path for index in range(len(items))]
-        return [
-            check_spec(document, item, arguments[0], place) for item, place in zip(items, places, strict=True)
+        checked = [
+            _check_record(document, item, arguments[0], place)
+            for item, place in zip(items, places, strict=True)
         ]
+        return [item for item in checked if item is not _WRONG]
     if origin is list and isinstance(value, str):
         value = [value]
     if origin is dict and is_spec(arguments[1]):
         if not isinstance(value, dict):
             _add(document, path, f"{'.'.join(map(str, path))}: expected names, got {_name(value)}")
-            return {}
-        return {key: check_spec(document, item, arguments[1], (*path, key)) for key, item in value.items()}
+            return _WRONG
+        named = {
+            key: _check_record(document, item, arguments[1], (*path, key)) for key, item in value.items()
+        }
+        # a service of which nothing is right is still there for those that lean on it
+        return {key: {} if item is _WRONG else item for key, item in named.items()}
     try:
         msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
         _add(document, path, f"{'.'.join(map(str, path))}: {_plain_words(str(error))}")
+        return _WRONG
     return value
 
 
@@ -106,6 +127,8 @@ def _name(value: Any) -> str:
 
 def _plain_words(message: str) -> str:
     """Turn msgspec's wording into a sentence about the value."""
+    if VARIABLE_PATTERN in message:
+        return "expected the name of a variable (letters, digits and _), not its value"
     message = message.partition(" - at ")[0]
     for old, new in (("`", ""), ("Expected", "expected"), ("Invalid", "invalid"), ("Object", "object")):
         message = message.replace(old, new)

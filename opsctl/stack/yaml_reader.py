@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from opsctl.stack.errors import StackError, StackProblem
+from opsctl.stack.errors import StackError, StackProblem, shown_key
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
@@ -93,7 +93,7 @@ def read(data: bytes, origin: str) -> Document:
                 seen_document = True
                 continue
             if isinstance(event, yaml.AliasEvent):
-                raise fail(line, f"alias *{event.anchor}: write the value out; aliases are not accepted")
+                raise fail(line, "an alias (*): write the value out; aliases are not accepted")
             if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 stack.pop()
                 continue
@@ -135,7 +135,7 @@ def _place(document: Document, stack: list[_Frame], event: Any, scalars: _Scalar
             value = scalars.value(event)
         except (ValueError, OverflowError, LookupError, yaml.YAMLError):
             document.problems.append(
-                StackProblem(line, f"this is not a value of type {event.tag or 'number'}; put it in quotes")
+                StackProblem(line, f"this is not a value of type {_type(event.tag)}; put it in quotes")
             )
             value = None
     else:
@@ -150,6 +150,12 @@ def _place(document: Document, stack: list[_Frame], event: Any, scalars: _Scalar
         frame.container.append(value)
 
 
+def _type(tag: str | None) -> str:
+    """Return the name of one of YAML's own types; another tag may be anything and is not quoted."""
+    own = "tag:yaml.org,2002:"
+    return tag.removeprefix(own) if tag and tag.startswith(own) else "number"
+
+
 def _key(document: Document, frame: _Frame, event: Any, line: int, stack: list[_Frame]) -> None:
     if not isinstance(event, yaml.ScalarEvent):
         document.problems.append(StackProblem(line, "a list or mapping cannot be a key"))
@@ -160,7 +166,7 @@ def _key(document: Document, frame: _Frame, event: Any, line: int, stack: list[_
     path = (*frame.path, key)
     if key in frame.container:
         document.problems.append(
-            StackProblem(line, f"key {key!r} is written twice; first on line {document.line(path)}")
+            StackProblem(line, f"key {shown_key(key)} is written twice; first on line {document.line(path)}")
         )
     document.lines.setdefault(path, line)
     frame.key, frame.awaiting_key = key, False
