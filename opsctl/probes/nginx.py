@@ -17,7 +17,7 @@ from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.nginx import LogFile, NginxFacts, StaticPath, Upstream
 from opsctl.files import read_regular
 from opsctl.logs.tail import NotAFile, read_tail
-from opsctl.probes import nginx_config, nginx_logs, nginx_process
+from opsctl.probes import nginx_config, nginx_container, nginx_logs, nginx_process
 from opsctl.probes.connection import connection_state
 from opsctl.probes.http_exchange import USER_AGENT, Route, connect_any, exchange, lookup, split_address
 from opsctl.stack.specs import NginxSpec
@@ -67,31 +67,37 @@ class _Look:
         self.process: nginx_process.Process | None = None
         self.inside = bool(context.service.container)
         """It runs in a container: this machine's nginx, if there is one, is another."""
+        self.container = nginx_container.find(context) if self.inside else None
+        self.own_files = self.container is not None and spec.config == DEFAULT_CONFIG
+        """Its configuration is read in the container: the stack file names none on this machine."""
 
     def problem(self, part: str, code: str, message: str, hint: str = "") -> None:
         self.problems.append(FactProblem(part=part, code=code, message=message[:300], hint=hint))
 
     def read_config(self) -> None:
-        if self.inside and self.spec.config == DEFAULT_CONFIG:
+        if self.inside and self.spec.config == DEFAULT_CONFIG and not self.own_files:
             self.problem(
                 "config",
                 "missing",
                 "nginx runs in a container and its configuration is not named as a file of this machine",
-                "name the file that is mounted (nginx.config)",
+                "name the file that is mounted (nginx.config), or run as root",
             )
             return
         reason: dict[str, str] = {}
 
         def read(name: str) -> str | None:
             try:
-                return read_regular(Path(name), MAX_CONFIG_BYTES).decode("utf-8", "replace")
+                return read_regular(self.place(name), MAX_CONFIG_BYTES).decode("utf-8", "replace")
             except OSError as error:
                 reason[name] = error.strerror or str(error)
                 return None
 
         def expand(pattern: str) -> list[str]:
-            return sorted(glob.glob(pattern))[: nginx_config.MAX_FILES]  # noqa: PTH207 - absolute patterns
+            return sorted(self.matching(pattern))[: nginx_config.MAX_FILES]
 
+        if self.own_files and self.container is not None and self.container.config:
+            self.config = Path(self.container.config)
+            self.values["config"] = str(self.config)
         found = nginx_config.read_all(str(self.config), str(self.config.parent), read, expand)
         self.directives, self.files, unread = found
         if unread:
@@ -104,7 +110,24 @@ class _Look:
                 else "run as root, or name the right file (nginx.config)",
             )
 
+    def place(self, name: str) -> Path:
+        """Return where a file of the configuration lies as seen from here."""
+        return self.container.path(name) if self.own_files and self.container is not None else Path(name)
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return the files that a pattern of the configuration means, under their names there."""
+        if not self.own_files:
+            return glob.glob(pattern)  # noqa: PTH207 - absolute patterns
+        folder, _, last = pattern.rpartition("/")
+        with contextlib.suppress(OSError):
+            return [f"{folder}/{item.name}" for item in self.place(folder).glob(last)]
+        return []
+
     def processes(self) -> None:
+        if self.container is not None and self.container.pid and not self.spec.pid_file:
+            self.process = nginx_process.of_master(self.container.pid)
+            self.know_process()
+            return
         if self.inside and not self.spec.pid_file:
             self.problem(
                 "process",
@@ -127,6 +150,12 @@ class _Look:
                 f"no running nginx is named by {pid_file}",
                 "name the pid file on this machine (nginx.pid_file)",
             )
+            return
+        self.know_process()
+
+    def know_process(self) -> None:
+        """Take in what its processes say."""
+        if self.process is None:
             return
         self.values |= {
             "master_pid": self.process.pid,
@@ -165,7 +194,7 @@ class _Look:
 
     def newest_file(self) -> None:
         """Find out which configuration file was changed last."""
-        changed = [(_modified(name), name) for name in self.files]
+        changed = [(_modified(self.place(name)), name) for name in self.files]
         newest = max(((at, name) for at, name in changed if at is not None), default=None)
         if newest is not None:
             self.values |= {"config_changed_at": newest[0], "config_changed_file": newest[1]}
@@ -297,9 +326,23 @@ class _Look:
             lines = nginx_logs.error_lines(text[0], offset, at)
             self.values["errors"] = nginx_logs.grouped(lines, requests)
 
+    def _of_container(
+        self, kind: str, container: nginx_container.Inside, most: int
+    ) -> tuple[str, float] | None:
+        """Return the end of the container's log: it holds the requests and the errors of nginx's images."""
+        from opsctl.probes.docker_api import ApiError, api
+
+        try:
+            return nginx_container.read_log(container, api(self.context), most)
+        except ApiError as error:
+            self.problem(kind, "missing", f"no {kind} is seen: {error}", f"add nginx.{kind}")
+            return None
+
     def _tail(self, kind: str, most: int) -> tuple[str, float] | None:
         """Return the end of a log and when it was last written; None, with a problem, where unreadable."""
         path = self.log_path(kind)
+        if path is None and self.container is not None:
+            return self._of_container(kind, self.container, most)
         if path is None:
             self.problem(kind, "missing", f"no {kind} is known on this machine", f"add nginx.{kind}")
             return None
@@ -316,9 +359,9 @@ class _Look:
         return end.data.decode("utf-8", "replace"), end.modified_at
 
 
-def _modified(name: str) -> float | None:
+def _modified(path: Path) -> float | None:
     try:
-        return Path(name).stat().st_mtime
+        return path.stat().st_mtime
     except OSError:
         return None
 

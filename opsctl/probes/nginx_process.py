@@ -50,23 +50,24 @@ def find(pid_file: Path | None) -> Process | None:
         raise
     except OSError:
         return None
-    if not text.isdigit():
-        return None
-    pid = int(text)
-    title = _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
-    if "nginx" not in title:
+    return of_master(int(text)) if text.isdigit() else None
+
+
+def of_master(pid: int) -> Process | None:
+    """Return the nginx whose master has this pid; None where that is another program."""
+    words = title(pid)
+    if "nginx" not in words:
         return None
     workers: list[int] = []
     starts: list[float] = []
-    for entry in _children(pid):
+    for entry in children(pid):
         fields = stat_fields(_text(Path(f"/proc/{entry}/stat")))
-        title_of = _text(Path(f"/proc/{entry}/cmdline"))
-        if fields is None or fields[0] != pid or not is_serving_worker(title_of):
+        if fields is None or fields[0] != pid or not is_serving_worker(title(entry)):
             continue
-        workers.append(int(entry))
+        workers.append(entry)
         starts.append(_boot_time() + fields[1] / _CLOCK_TICKS)
     uid, groups = identity(workers[0]) if workers else (None, ())
-    return Process(pid, title, tuple(workers), min(starts, default=None), uid, groups)
+    return Process(pid, words, tuple(workers), min(starts, default=None), uid, groups)
 
 
 def is_serving_worker(title: str) -> bool:
@@ -74,12 +75,17 @@ def is_serving_worker(title: str) -> bool:
     return "worker process" in title and "shutting down" not in title
 
 
-def _children(pid: int) -> list[str]:
+def title(pid: int) -> str:
+    """Return a process's command line, empty where there is none."""
+    return _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+
+
+def children(pid: int) -> list[int]:
     """Return the candidates for children of a process; every process where the kernel keeps no list."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     if listed.exists():
-        return _text(listed).split()
-    return [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [int(word) for word in _text(listed).split()]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _text(path: Path) -> str:
