@@ -60,8 +60,8 @@ def read(context: ProbeContext, named: list[str]) -> tuple[list[Filesystem], lis
     writers = {home(path, every): path for path in used}
     result = statvfs_all(chosen, min(STATVFS_SECONDS, context.left / 3))
     result = [_with_expectation(item, fstab, named, writers, used) for item in result]
-    if any((item.used_ratio or 0) >= LITTLE_LEFT for item in result):
-        result = _with_growth(chosen, result, context)
+    if scarce := scarce_mounts(chosen, result):
+        result = _with_growth(scarce, result, context)
     return [_with_large_files(item) for item in result], problems
 
 
@@ -174,12 +174,19 @@ def _with_expectation(
     return msgspec.structs.replace(item, must_be_writable=bool(reason), writable_because=reason)
 
 
+def scarce_mounts(mounts: list[Mount], read: list[Filesystem]) -> list[Mount]:
+    """Return the mounts that have little left: a large empty disk may be written to as much as it likes."""
+    scarce = {item.mountpoint for item in read if (item.used_ratio or 0) >= LITTLE_LEFT}
+    return [item for item in mounts if item.mountpoint in scarce]
+
+
 def _with_growth(mounts: list[Mount], first: list[Filesystem], context: ProbeContext) -> list[Filesystem]:
     """Add how fast free space goes: the smaller of two half windows, so that one burst is no trend."""
     window = min(SAMPLE_SECONDS, context.left - 0.6)
     if window < 0.3:
         return first
     times = [time.monotonic()]
+    watched = {mount.mountpoint for mount in mounts}
     samples = [{item.mountpoint: item.available for item in first}]
     for _ in range(2):
         time.sleep(window / 2)
@@ -189,6 +196,8 @@ def _with_growth(mounts: list[Mount], first: list[Filesystem], context: ProbeCon
         msgspec.structs.replace(
             item, shrinking_bytes_per_second=steady_loss([row.get(item.mountpoint) for row in samples], times)
         )
+        if item.mountpoint in watched
+        else item
         for item in first
     ]
 

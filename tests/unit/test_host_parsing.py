@@ -194,3 +194,18 @@ def test_no_kernel_log_makes_it_raise(lines: list[tuple[float, str]]) -> None:
 def test_no_mount_table_makes_it_raise(text: str) -> None:
     for mount in filesystems.choose(parsing.mounts(text), [], ["/x"]):
         assert isinstance(mount.mountpoint, str)
+
+
+def test_only_what_is_scarce_is_watched_filling_up() -> None:
+    every = parsing.mounts(
+        "24 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        "25 24 8:2 / /data rw - ext4 /dev/sdb1 rw\n"
+        "26 24 8:3 / /odd rw - ext4 /dev/sdc1 rw\n"
+    )
+    read = [
+        Filesystem(device="/dev/sda1", fstype="ext4", mountpoint="/", size=100, free=75, available=75),
+        Filesystem(device="/dev/sdb1", fstype="ext4", mountpoint="/data", size=100, free=10, available=10),
+        Filesystem(device="/dev/sdc1", fstype="ext4", mountpoint="/odd"),
+    ]
+    assert [item.mountpoint for item in filesystems.scarce_mounts(every, read)] == ["/data"]
+    assert filesystems.scarce_mounts(every, read[:1]) == []
