@@ -53,7 +53,6 @@ def replay_paused_on_a_replica(lab: Flurai) -> Iterator[None]:
     write_ahead(lab, 20)
     yield
     replica(lab, "select pg_wal_replay_resume()")
-    lab.wait("true")
 
 
 @fault("flurai", expect=[("postgres/replication-lag", "db")], innocent=["http/*", "container/*"])
@@ -104,6 +103,7 @@ def pools_may_ask_for_more_than_there_is(lab: Flurai) -> Iterator[None]:
     with lab.edited(lab.file, "max_connections=800", "max_connections=300"):
         lab.recreate("db")
         lab.wait_healthy()
+        lab.forget()
         yield
     lab.recreate("db")
 

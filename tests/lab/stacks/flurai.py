@@ -210,6 +210,11 @@ class Flurai(ComposeSystem):
         streaming = "select count(*) from pg_stat_replication where state = 'streaming'"
         self.wait(f'[ "$(psql -Atc "{streaming}" {self.database_url})" -ge {len(REPLICAS)} ]', "replicas")
 
+    def forget(self) -> None:
+        """Empty the load balancer's files too."""
+        super().forget()
+        self.sh(f"truncate -s 0 {LOGS}/*.log", check=False)
+
     def renew(self, role: str) -> None:
         """Replace a role's containers; the load balancer must learn the backends' new addresses."""
         super().renew(role)
