@@ -53,6 +53,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
         findings=tuple(sorted(findings, key=lambda item: item.status.rank)),
         ruled_out=tuple(causes.ruled_out),
         coverage=coverage(findings),
+        guessed=tuple(name for name, service in snapshot.stack.services.items() if service.guessed),
     )
     seconds = snapshot.duration_seconds + time.monotonic() - began
     return msgspec.structs.replace(diagnosis, duration_seconds=round(seconds, 3))

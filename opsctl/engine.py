@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opsctl.facts.base import Facts
-    from opsctl.stack.specs import Spec
     from opsctl.stack.stack import Stack
 
 DEADLINE_SECONDS = 10.0
@@ -202,7 +201,7 @@ class _Run:
             if item.service.container and names_container(item.spec, item.service):
                 context = by_address(context)
             facts = probe_for(item.target.kind)(context)
-            problem = _refused_guess(item.spec, facts)
+            problem = _refused_guess(item, facts)
             facts = facts if problem is None else None
         except ProbeError as error:
             problem = Problem(code=error.code, message=error.message, hint=error.hint, parent=error.parent)
@@ -247,13 +246,17 @@ def _late(item: Assignment, message: str, seconds: float) -> Reading:
     )
 
 
-def _refused_guess(spec: Spec, facts: Facts) -> Problem | None:
+_NAMES = {"postgres": "PostgreSQL", "redis": "Redis"}
+
+
+def _refused_guess(item: Assignment, facts: Facts) -> Problem | None:
     """Return why nothing can be said where a server refused a login that discovery made up."""
     state = getattr(getattr(facts, "connection", None), "state", "")
-    if not getattr(spec, "guessed", False) or state not in ("auth-failed", "database-missing"):
+    if not getattr(item.spec, "guessed", False) or state not in ("auth-failed", "database-missing"):
         return None
+    name = _NAMES.get(item.target.kind, item.target.kind)
     return Problem(
         code="permission",
-        message="it answers, but no login for it is known",
-        hint="name the user and password_env in a stack file (`opsctl stack init` writes one)",
+        message=f"{name} answers on {item.target.address}, but no login is known",
+        hint="name it in a stack file (opsctl stack init)",
     )

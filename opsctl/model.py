@@ -102,9 +102,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay must know of a service: who it leans on and what runs it."""
+    """What a replay must know of a service: who it leans on (`guessed`: perhaps), and what runs it."""
 
     depends_on: tuple[str, ...] = ()
+    guessed: bool = False
     container: str = ""
     unit: str = ""
 
@@ -251,3 +252,9 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     ruled_out: tuple[RuledOut, ...]
     coverage: Coverage
+    guessed: tuple[str, ...] = ()
+    """Services of which it is only guessed on whom they lean: what that explains is probable, not proven."""
+
+    def probable(self, cause: RootCause, effect: Finding) -> bool:
+        """Return whether it is only probable that `cause` explains `effect`: by a guessed dependency."""
+        return effect.target in self.guessed and effect.target != cause.finding.target

@@ -34,6 +34,7 @@ class FoundService:
     replicas: int = 1
     ports: frozenset[int] = frozenset()
     depends_on: tuple[str, ...] = ()
+    guessed: bool = False
     postgres: tuple[PostgresSpec, ...] = ()
     redis: tuple[RedisSpec, ...] = ()
     http: tuple[HttpSpec, ...] = ()
@@ -60,11 +61,6 @@ def assemble(results: list[Discovered]) -> tuple[StackSpec, list[str]]:
     named = _named(merged, main)
     guessed = _with_guessed_parents(named)
     services = {name: _spec(item, main) for name, item in guessed.items()}
-    if any(item.postgres and item.postgres[0].guessed for item in guessed.values()):
-        notes.append(
-            "a PostgreSQL was found, but no login for it: it is seen from outside only; "
-            "write a stack file with `opsctl stack init` and name its user and password_env"
-        )
     return (
         StackSpec(
             name=_stack_name(main),
@@ -142,7 +138,8 @@ def _with_guessed_parents(services: dict[str, FoundService]) -> dict[str, FoundS
         wanted = ("http", "php") if item.role == "nginx" else ("postgres", "redis")
         application = item.role in ("http", "php", "nginx", "application")
         parents = [other for other, found in peers.items() if found.role in wanted and other != name]
-        result[name] = replace(item, depends_on=tuple(parents) if application else ())
+        leans = tuple(parents) if application else ()
+        result[name] = replace(item, depends_on=leans, guessed=bool(leans))
     return result
 
 
@@ -153,6 +150,7 @@ def _spec(item: FoundService, main: str) -> ServiceSpec:
         unit=item.unit,
         replicas=item.replicas,
         depends_on=list(item.depends_on),
+        depends_on_guessed=item.guessed,
         postgres=list(item.postgres),
         redis=list(item.redis),
         http=list(item.http),

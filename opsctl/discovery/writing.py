@@ -19,7 +19,10 @@ _HEAD = """\
 # `opsctl stack schema --markdown` prints the reference of all keys, without it the JSON Schema.
 # Secrets do not belong here: name a variable in `*_env` or a file in `*_file`.
 """
-_DEPENDS = "depends_on decides what explains what; where nothing declared it, it was guessed"
+_DEPENDS = (
+    "depends_on decides what explains what; where nothing declared it, it was guessed:\n"
+    "# correct it there, and take depends_on_guessed out"
+)
 _HINTS = {
     "guessed": "the login is a guess: name the user, and the variable of the password in password_env",
     "http": "better a page that checks what the service leans on, such as /health",

@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from opsctl.render.page import printable
+from opsctl.render.text import candidate_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from opsctl.health import Health
-    from opsctl.model import Diagnosis, Finding, RootCause
+    from opsctl.model import Candidate, Diagnosis, Finding, RootCause
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#])")
 
@@ -52,13 +53,13 @@ def diagnosis_markdown(diagnosis: Diagnosis, stack_argument: str = "") -> str:
     ]
     for number, cause in enumerate(diagnosis.root_causes, 1):
         title = "Root cause" if len(diagnosis.root_causes) == 1 else f"Root cause {number}"
-        parts += [f"## {title}", *_cause(cause, stack_argument)]
+        parts += [f"## {title}", *_cause(diagnosis, cause, stack_argument)]
     for cause in diagnosis.unproven:
-        parts += ["## No cause proven", *_cause(cause, stack_argument)]
+        parts += ["## No cause proven", *_cause(diagnosis, cause, stack_argument)]
     if diagnosis.candidates:
         rows = [
-            (code(item.id), inline(item.target), inline(item.because), code(item.next_probe))
-            for item in diagnosis.candidates
+            (_several(group), inline(group[0].target), inline(group[0].because), code(group[0].next_probe))
+            for group in candidate_groups(diagnosis.candidates)
         ]
         parts += [
             "## Suspects that could not be looked at",
@@ -92,7 +93,7 @@ def coverage_markdown(coverage: object) -> str:
     return "\n".join([coverage_words(coverage), *(f"- {inline(hint)}" for hint in coverage.hints)])
 
 
-def _cause(cause: RootCause, stack_argument: str) -> list[str]:
+def _cause(diagnosis: Diagnosis, cause: RootCause, stack_argument: str) -> list[str]:
     finding = cause.finding
     parts = [
         f"**{finding.status.value}** {code(finding.id)} on {inline(finding.target)}: "
@@ -109,15 +110,25 @@ def _cause(cause: RootCause, stack_argument: str) -> list[str]:
             for row in finding.evidence
         ]
         parts.append(table(("evidence", "value", "limit", "source"), rows))
-    if cause.chain:
-        parts.append("Explains:")
-        parts.append(findings_table(cause.chain))
+    probable = [item for item in cause.chain if diagnosis.probable(cause, item)]
+    proven = [item for item in cause.chain if item not in probable]
+    if proven:
+        parts += ["Explains:", findings_table(proven)]
+    if probable:
+        parts += [
+            "Probably explains (who leans on whom was guessed; a stack file says it):",
+            findings_table(probable),
+        ]
     if finding.remediation:
         parts.append(f"Fix: {inline(finding.remediation.text)}")
         if finding.remediation.commands:
             parts.append(fenced(finding.remediation.commands))
     parts += ["Verify:", fenced([f"{finding.verify}{stack_argument}"])]
     return parts
+
+
+def _several(group: list[Candidate]) -> str:
+    return code(group[0].id) if len(group) == 1 else f"{len(group)} checks"
 
 
 def findings_table(findings: Iterable[Finding]) -> str:

@@ -21,8 +21,8 @@ def diagnosis_plain(diagnosis: Diagnosis, stack_argument: str = "") -> dict[str,
         "taken_at": moment(diagnosis.taken_at),
         "duration_seconds": diagnosis.duration_seconds,
         "status": diagnosis.status.value,
-        "root_causes": [_cause(cause, stack_argument) for cause in diagnosis.root_causes],
-        "unproven": [_cause(cause, stack_argument) for cause in diagnosis.unproven],
+        "root_causes": [_cause(diagnosis, cause, stack_argument) for cause in diagnosis.root_causes],
+        "unproven": [_cause(diagnosis, cause, stack_argument) for cause in diagnosis.unproven],
         "candidates": msgspec.to_builtins(diagnosis.candidates),
         "also": [finding_plain(finding, stack_argument) for finding in diagnosis.also],
         "path": [
@@ -76,10 +76,16 @@ def finding_plain(finding: Finding, stack_argument: str = "") -> dict[str, Any]:
     }
 
 
-def _cause(cause: RootCause, stack_argument: str) -> dict[str, Any]:
+def _cause(diagnosis: Diagnosis, cause: RootCause, stack_argument: str) -> dict[str, Any]:
     plain = finding_plain(cause.finding, stack_argument)
     plain["chain"] = [
-        {"id": item.id, "target": item.target, "target_id": item.target_id, "summary": item.summary}
+        {
+            "id": item.id,
+            "target": item.target,
+            "target_id": item.target_id,
+            "summary": item.summary,
+            "probable": diagnosis.probable(cause, item),
+        }
         for item in cause.chain
     ]
     return plain

@@ -15,12 +15,13 @@ from opsctl.render.page import Page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from opsctl.model import Coverage, Diagnosis, Evidence, Finding, RootCause, Step
+    from opsctl.model import Candidate, Coverage, Diagnosis, Evidence, Finding, RootCause, Step
 
 MOST_RULED_OUT = 8
 MOST_HINTS = 4
 MOST_BECAUSE = 3
 MOST_EXPLAINED = 12
+MOST_CANDIDATES = 6
 
 
 def diagnosis_text(
@@ -51,20 +52,36 @@ def diagnosis_text(
     coverage_lines(page, diagnosis.coverage)
     if diagnosis.candidates:
         page.heading("Suspects that could not be looked at")
-        for candidate in diagnosis.candidates:
-            page.wrapped("  ", f"{candidate.id} on {candidate.target}: {candidate.because}", "    ")
-            page.copyable("    next: ", candidate.next_probe)
+        _candidates(page, candidate_groups(diagnosis.candidates))
     for cause in diagnosis.unproven:
         page.heading("No cause proven")
         page.wrapped("  ", "A symptom is seen, and what could explain it could not be looked at:")
-        _cause(page, cause, stack_argument)
+        _cause(page, diagnosis, cause, stack_argument)
     causes = list(diagnosis.root_causes)
     for number, cause in reversed(list(enumerate(causes, 1))):  # the worst one last
         page.heading("Root cause" if len(causes) == 1 else f"Root cause {number} of {len(causes)}")
-        _cause(page, cause, stack_argument)
+        _cause(page, diagnosis, cause, stack_argument)
     page.gap()
     page.status_line(diagnosis.status, summary_line(diagnosis))
     return page.text()
+
+
+def candidate_groups(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Return the suspects that could not be looked at for one and the same reason together."""
+    groups: dict[tuple[str, str], list[Candidate]] = {}
+    for item in candidates:
+        groups.setdefault((item.target, item.because), []).append(item)
+    return list(groups.values())
+
+
+def _candidates(page: Page, groups: list[list[Candidate]]) -> None:
+    for group in groups[:MOST_CANDIDATES]:
+        first = group[0]
+        name = first.id if len(group) == 1 else f"{len(group)} checks"
+        page.wrapped("  ", f"{name} on {first.target}: {first.because}", "    ")
+        page.copyable("    next: ", first.next_probe)
+    if len(groups) > MOST_CANDIDATES:
+        page.line(f"  and {len(groups) - MOST_CANDIDATES} more reasons; --output json lists all")
 
 
 def summary_line(diagnosis: Diagnosis) -> str:
@@ -72,9 +89,12 @@ def summary_line(diagnosis: Diagnosis) -> str:
     causes = [f"{cause.finding.id} on {cause.finding.target}" for cause in diagnosis.root_causes]
     if causes:
         explained = len({item.key for cause in diagnosis.root_causes for item in cause.chain})
-        more = (
-            f", which explains {explained} other finding{'s' if explained != 1 else ''}" if explained else ""
+        probable = any(
+            diagnosis.probable(cause, item) for cause in diagnosis.root_causes for item in cause.chain
         )
+        explains = "probably explains" if probable else "explains"
+        more = f", which {explains} {explained} other finding{'s' if explained != 1 else ''}"
+        more = more if explained else ""
         if diagnosis.unproven:
             more = "; another fault is not proven"
         return f"{' and '.join(causes)}{more}"
@@ -124,7 +144,7 @@ def path_tree(page: Page, path: Sequence[Step]) -> None:
             page.wrapped(f"{indent}{below}", f"({text})", f"{indent}{below} ")
 
 
-def _cause(page: Page, cause: RootCause, stack_argument: str) -> None:
+def _cause(page: Page, diagnosis: Diagnosis, cause: RootCause, stack_argument: str) -> None:
     finding = cause.finding
     page.status_line(finding.status, finding_name(finding), "  ")
     page.wrapped("  ", finding.summary)
@@ -134,11 +154,16 @@ def _cause(page: Page, cause: RootCause, stack_argument: str) -> None:
         for number, item in enumerate(cause.chain[:MOST_EXPLAINED], 1):
             last = number == min(len(cause.chain), MOST_EXPLAINED)
             below = "         " if last else "    │    "
+            probably = "probably " if diagnosis.probable(cause, item) else ""
             page.wrapped(
-                f"    {'└─' if last else '├─'} ", f"{item.id} on {item.target}: {item.summary}", below
+                f"    {'└─' if last else '├─'} ",
+                f"{probably}{item.id} on {item.target}: {item.summary}",
+                below,
             )
         if len(cause.chain) > MOST_EXPLAINED:
             page.line(f"       and {len(cause.chain) - MOST_EXPLAINED} more; --output json lists all")
+        if any(diagnosis.probable(cause, item) for item in cause.chain):
+            page.wrapped("    ", "Probably: who leans on whom was guessed; a stack file says it.")
     if finding.remediation:
         page.line("  Fix")
         if finding.remediation.text:

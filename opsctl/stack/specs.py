@@ -199,6 +199,9 @@ class ServiceSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unit: Annotated[str, Meta(description="systemd unit")] = ""
     replicas: Positive = 1
     depends_on: list[str] = []
+    depends_on_guessed: Annotated[
+        bool, Meta(description="depends_on is a guess: what it explains is only probable")
+    ] = False
     env: EnvSpec | None = None
     pool: PoolSpec | None = None
     postgres: list[PostgresSpec] = []

@@ -60,7 +60,10 @@ class Stack:
             origin=self.origin,
             services={
                 name: ServiceSummary(
-                    depends_on=tuple(service.depends_on), container=service.container, unit=service.unit
+                    depends_on=tuple(service.depends_on),
+                    guessed=service.depends_on_guessed,
+                    container=service.container,
+                    unit=service.unit,
                 )
                 for name, service in self.spec.services.items()
             },
