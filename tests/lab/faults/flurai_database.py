@@ -20,8 +20,8 @@ def replica(lab: Flurai, sql: str, name: str = REPLICAS[0]) -> str:
 
 def write_ahead(lab: Flurai, segments: int) -> None:
     """Let the write-ahead log grow by so many segments of 16 MiB, as a night's import does."""
-    for _ in range(segments):
-        lab.primary("select pg_logical_emit_message(false, 'lab', 'x'); select pg_switch_wal()")
+    words = "pg_logical_emit_message(false, 'lab', n::text)"
+    lab.primary(f"select {words}, pg_switch_wal() from generate_series(1, {segments}) n")
 
 
 # -- replicas -----------------------------------------------------------------------------------------

@@ -197,11 +197,11 @@ class ComposeSystem(System):
         }
 
     @staticmethod
-    def healthcheck(command: str, start: str = "0s") -> dict[str, Any]:
+    def healthcheck(command: str, start: str = "0s", interval: str = "3s") -> dict[str, Any]:
         """Return a health check that notices within seconds."""
         return {
             "test": ["CMD-SHELL", command],
-            "interval": "3s",  # each one costs a tenth of a core second
+            "interval": interval,  # each one costs a tenth of a core second
             "timeout": "2s",
             "retries": 2,
             "start_period": start,

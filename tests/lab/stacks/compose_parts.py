@@ -40,13 +40,19 @@ def redis(system: ComposeSystem, image: str, *options: str) -> dict[str, Any]:
 
 
 def backend(
-    system: ComposeSystem, image: str, module: str, page: str = "/live", **more: Any
+    system: ComposeSystem,
+    image: str,
+    module: str,
+    page: str = "/live",
+    interval: str = "3s",
+    **more: Any,
 ) -> dict[str, Any]:
     """Return a FastAPI application under uvicorn whose health check asks `page`."""
+    ask = f"curl -sf -m 2 -o /dev/null http://127.0.0.1:8000{page}"
     return system.application(
         image,
         f"python3 -m uvicorn {module}:app {UVICORN}",
-        healthcheck=system.healthcheck(f"curl -sf -m 2 -o /dev/null http://127.0.0.1:8000{page}", "10s"),
+        healthcheck=system.healthcheck(ask, "10s", interval),
         **more,
     )
 

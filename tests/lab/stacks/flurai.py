@@ -147,7 +147,14 @@ class Flurai(ComposeSystem):
             **{name: self.replica(name, postgres, login) for name in REPLICAS},
             "redis": compose_parts.redis(self, cache),
             "backend": compose_parts.backend(
-                self, backend, "flurai_api", "/health", depends_on=["db", "redis"], mem_limit="256m", **env
+                self,
+                backend,
+                "flurai_api",
+                page="/health",
+                interval="5s",  # there are five of them
+                depends_on=["db", "redis"],
+                mem_limit="256m",
+                **env,
             ),
             "bot": compose_parts.bot(self, bot, GATEWAY, "flurai_bot.py", **env),
             "nginx": self.service(
