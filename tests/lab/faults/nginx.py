@@ -74,7 +74,7 @@ def static_files_unreadable(lab: System) -> Iterator[None]:
     lab.sh("chmod 755 /var/www/rostferrum/dist")
 
 
-@fault("wishlins", "iiko-base", expect=[("tls/expired", "proxy")], shows=[("http/*", "site")])
+@fault("wishlins", "iiko-base", expect=[("tls/expired", "proxy")], shows=[("http/refused", "site")])
 def certificate_expired(lab: System) -> Iterator[None]:
     with changed_certificate(lab, days=-2):
         yield
@@ -86,13 +86,13 @@ def certificate_about_to_expire(lab: System) -> Iterator[None]:
         yield
 
 
-@fault("wishlins", "iiko-base", expect=[("tls/name-mismatch", "proxy")], shows=[("http/*", "site")])
+@fault("wishlins", "iiko-base", expect=[("tls/name-mismatch", "proxy")], shows=[("http/refused", "site")])
 def certificate_for_another_name(lab: System) -> Iterator[None]:
     with changed_certificate(lab, days=90, name="old-domain.com"):
         yield
 
 
-@fault("wishlins", "iiko-base", expect=[("tls/untrusted", "proxy")], shows=[("http/*", "site")])
+@fault("wishlins", "iiko-base", expect=[("tls/untrusted", "proxy")], shows=[("http/refused", "site")])
 def certificate_self_signed(lab: System) -> Iterator[None]:
     with changed_certificate(lab, days=90, own=True):
         yield

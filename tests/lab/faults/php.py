@@ -113,7 +113,7 @@ def firewall_off(lab: System) -> Iterator[None]:
 @fault("iiko-base", expect=[("network/name-unresolved", "host")], shows=[("http/name-unresolved", "site")])
 def name_does_not_resolve(lab: System) -> Iterator[None]:
     lab.sh(
-        "sed 's/vezuroll.ru/gone.ru/' /etc/hosts > /tmp/hosts; cp /etc/hosts /tmp/hosts.old; cat /tmp/hosts > /etc/hosts"  # noqa: E501
+        "sed 's/ vezuroll.ru$/ gone.ru/' /etc/hosts > /tmp/hosts; cp /etc/hosts /tmp/hosts.old; cat /tmp/hosts > /etc/hosts"  # noqa: E501
     )
     yield
     lab.sh("cat /tmp/hosts.old > /etc/hosts")
