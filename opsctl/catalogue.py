@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from opsctl.checks import all_checks, find_check
-from opsctl.runbooks import all_runbooks
+from opsctl.runbooks import all_runbooks, effect
 
 if TYPE_CHECKING:
     from opsctl.checks.base import Check
@@ -82,7 +81,7 @@ def _entry(check: Check) -> Entry:
             for slug, other in runbooks.items()
             if slug != check.slug
             and any(
-                fnmatchcase(check.slug, pattern)
+                effect(pattern).names(check.slug)
                 for patterns in msgspec.to_builtins(other.explains).values()
                 for pattern in patterns
             )

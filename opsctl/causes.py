@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from opsctl.explanations import FindingIndex
-from opsctl.model import HOST_SERVICE, Candidate, Finding, RootCause, RuledOut, Status
+from opsctl.model import HOST_SERVICE, UNDATED, Candidate, Finding, RootCause, RuledOut, Status, worst
+from opsctl.runbooks import code_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -87,12 +88,13 @@ def _one_each(
 ) -> list[Finding]:
     """Keep one root where several are the same fault of a service: a symptom at four URLs, two replicas.
 
-    Causes with subjects of their own (two full disks, two failing queries) are faults of their own.
+    Causes with subjects of their own (two full disks, two failing queries) are faults of their own,
+    and so are symptoms of another class (a page that is forbidden beside one that fails).
     """
     first: dict[tuple[str, ...], Finding] = {}
     for root in sorted(roots, key=precedence):
         one = role_of(root.id) == "symptom" or root.kind in WHOLE_KINDS
-        leader = first.setdefault((root.id, root.target) if one else root.key, root)
+        leader = first.setdefault((root.id, root.target, code_class(root.code)) if one else root.key, root)
         if leader is not root:
             effects.setdefault(leader.key, []).append(root)
     return list(first.values())
@@ -128,27 +130,32 @@ def _assemble(
 
     def weight(item: Finding) -> Status:
         """A cause is as severe as the worst that it explains."""
-        statuses = [item.status, *(effect.status for effect in chains[item.key])]
-        return max(statuses, key=lambda status: status.rank)
+        return worst(one.status for one in (item, *chains[item.key]))
 
-    # a risk hurts nobody yet: beside a fault it is only noticed
-    leaders = [item for item in roots if role_of(item.id) != "risk"] or roots
+    # a risk hurts nobody yet: beside a fault as severe it is only noticed
+    most = worst(weight(item) for item in roots)
+    leaders = [item for item in roots if weight(item) is most and role_of(item.id) != "risk"]
+    leaders = leaders or [item for item in roots if weight(item) is most]
     leading = {item.key for item in leaders}
-    worst = max((weight(item).rank for item in leaders), default=0)
     unseen = FindingIndex(
         item for item in every if item.status is Status.UNKNOWN and role_of(item.id) != "risk"
     )
     candidates: dict[tuple[str, str, str], Finding] = {}
     accounted: dict[tuple[str, str, str], Finding] = {}
-    for root in sorted(
-        roots, key=lambda item: (-weight(item).rank, -len(chains[item.key]), precedence(item))
-    ):
-        if root.key not in leading or weight(root).rank < worst:
+
+    def prominence(item: Finding) -> tuple[int, int, int, Precedence]:
+        """Sort key: what weighs most; a critical fault before a warning, whatever that explains."""
+        return (-weight(item).rank, -item.status.rank, -len(chains[item.key]), precedence(item))
+
+    for root in sorted(roots, key=prominence):
+        if root.key not in leading:
             causes.also.append(root)
             continue
         suspects = list(explanations.suspects(root, unseen)) if role_of(root.id) == "symptom" else []
-        entry = RootCause(finding=root, chain=chains[root.key], proven=not suspects)
-        (causes.unproven if suspects else causes.proven).append(entry)
+        # what may be of any time is named beside the symptom, and takes nothing from its proof
+        unseen_ones = [item for item in suspects if item.code != UNDATED]
+        entry = RootCause(finding=root, chain=chains[root.key], proven=not unseen_ones)
+        (causes.unproven if unseen_ones else causes.proven).append(entry)
         candidates |= {item.key: item for item in suspects}
         accounted |= {item.key: item for item in (root, *chains[root.key])}
     causes.candidates.extend(_candidate(item) for item in every if item.key in candidates)

@@ -10,12 +10,13 @@ import msgspec
 
 from opsctl import causes as ranking
 from opsctl.checks import checks_for
+from opsctl.corroborate import with_the_proxys_reason
 from opsctl.explanations import Explanations
 from opsctl.flows import walk
 from opsctl.judge import is_down, judge
 from opsctl.model import Coverage, Diagnosis, Finding, Snapshot, Status, worst
 from opsctl.runbooks import all_runbooks, load_flow
-from opsctl.wiring import passes_to
+from opsctl.wiring import asked_through, passes_to
 
 if TYPE_CHECKING:
     from opsctl.checks.base import Role
@@ -30,12 +31,16 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
     began = time.monotonic()
     findings = judge(snapshot)
     if any(finding.status.failing for finding in findings):
+        through = asked_through(snapshot)
+        findings = with_the_proxys_reason(findings, snapshot, through)
         explanations = Explanations(
             snapshot.stack.services,
             {reading.target.id: reading.target for reading in snapshot.readings},
             all_runbooks(),
             passes_to(snapshot),
             (item.subject for item in findings if item.kind == "host" and item.subject.startswith("/")),
+            through,
+            findings,
         )
         causes = ranking.rank(findings, explanations, role_of, is_down)
     else:

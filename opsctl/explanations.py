@@ -1,7 +1,7 @@
 """Who can be the reason of whom in one stack: the runbooks' `explains`, joined by place. Pure.
 
-Targets are joined by service, by `depends_on`, by who passes requests to whom, and by file
-system; never by words in a message.
+Targets are joined by service, by `depends_on`, by who passes requests to whom, by who is asked
+through whom, and by file system; never by words in a message.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opsctl.judge import ancestors
+from opsctl.runbooks import effect as entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from opsctl.model import Finding, ServiceSummary, Target
-    from opsctl.runbooks import Runbook
+    from opsctl.runbooks import Effect, Runbook
 
+Scopes = dict[str, tuple["Effect", ...]]
+"""The entries of one runbook that name a slug, by scope."""
 _ANYWHERE = frozenset(("host", "filesystem"))
 
 
@@ -51,8 +54,26 @@ class Explanations:
         runbooks: Mapping[str, Runbook],
         passes_to: Mapping[str, set[str]] | None = None,
         mounts: Iterable[str] = (),
+        through: Mapping[str, Collection[str]] | None = None,
+        witnesses: Iterable[Finding] = (),
     ) -> None:
+        """Learn the stack.
+
+        Args:
+            services: who leans on whom.
+            targets: by id; those of the findings.
+            runbooks: by slug.
+            passes_to: for each proxy, the services that listen where it passes requests to.
+            mounts: mount points, to tell which file system a path is on.
+            through: for each target that is asked through proxies, their services.
+            witnesses: the failing findings; some explanations ask for a second one.
+        """
         self.targets, self.runbooks = targets, runbooks
+        self._through = through or {}
+        self._witnesses: dict[str, set[str]] = {}
+        for item in witnesses:
+            if item.status.failing:
+                self._witnesses.setdefault(item.target, set()).add(item.id)
         self._mounts = {mount.rstrip("/") or "/" for mount in mounts}
         self.ancestors = {name: set(ancestors(name, services)) for name in services}
         # what a proxy passes requests to is the reason of the proxy's own trouble, not of that of
@@ -64,20 +85,39 @@ class Explanations:
         for name, parents in self.ancestors.items():
             for parent in parents:
                 self._descendants.setdefault(parent, set()).add(name)
-        self._scopes: dict[str, dict[str, frozenset[str]]] = {}
+        self._scopes: dict[str, dict[str, Scopes]] = {}
 
     def can(self, cause: Finding, effect: Finding) -> bool:
         """Return whether `cause`, were it failing, could be the reason of `effect`."""
         scopes = self._explainers(effect.id).get(cause.id)
         if not scopes or cause.key == effect.key:
             return False
-        return (
-            "host" in scopes
-            or ("service" in scopes and cause.target in self._home(effect))
-            or ("dependents" in scopes and cause.target in self.ancestors.get(effect.target, ()))
-            or ("dependencies" in scopes and effect.target in self.ancestors.get(cause.target, ()))
-            or ("filesystem" in scopes and self._same_filesystem(cause, effect))
+        return any(
+            self._joined(scope, cause, effect) and any(self._fits(item, cause, effect) for item in entries)
+            for scope, entries in scopes.items()
         )
+
+    def _joined(self, scope: str, cause: Finding, effect: Finding) -> bool:
+        """Return whether the two targets hang together in the way that a scope means."""
+        match scope:
+            case "service":
+                return cause.target in self._home(effect)
+            case "proxied":
+                return cause.target in self._through.get(effect.target_id, ())
+            case "dependents":
+                return cause.target in self.ancestors.get(effect.target, ())
+            case "dependencies":
+                return effect.target in self.ancestors.get(cause.target, ())
+            case "filesystem":
+                return self._same_filesystem(cause, effect)
+        return scope == "host"
+
+    def _fits(self, item: Effect, cause: Finding, effect: Finding) -> bool:
+        """Return whether an entry means this form of the effect, and has the witness it asks for."""
+        if not item.fits(effect.code, cause.code):
+            return False
+        seen = self._witnesses.get(effect.target, ())
+        return not item.beside or any(fnmatchcase(slug, item.beside) for slug in seen)
 
     def does(self, cause: Finding, effect: Finding) -> bool:
         """Return whether a failing `cause` is taken as the reason of a failing `effect`."""
@@ -92,33 +132,31 @@ class Explanations:
                 if self.can(item, effect):
                     yield item
 
-    def _explainers(self, slug: str) -> dict[str, frozenset[str]]:
-        """Return the slugs whose runbooks name `slug`, each with the scopes in which they do."""
+    def _explainers(self, slug: str) -> dict[str, Scopes]:
+        """Return the slugs whose runbooks name `slug`, each with the entries that do, by scope."""
         if slug not in self._scopes:
-            found: dict[str, frozenset[str]] = {}
+            found: dict[str, Scopes] = {}
             for name, runbook in self.runbooks.items():
-                explained = msgspec.structs.asdict(runbook.explains)
-                scopes = frozenset(
-                    scope
-                    for scope, patterns in explained.items()
-                    if any(fnmatchcase(slug, pattern) for pattern in patterns)
-                )
+                scopes: Scopes = {}
+                for scope, texts in msgspec.structs.asdict(runbook.explains).items():
+                    entries = tuple(item for text in texts if (item := entry(text)).names(slug))
+                    if entries:
+                        scopes[scope] = entries
                 if scopes:
                     found[name] = scopes
             self._scopes[slug] = found
         return self._scopes[slug]
 
     def _home(self, effect: Finding) -> tuple[str, ...]:
-        """Return the effect's service, and the proxy that its target is asked through."""
-        target = self.targets.get(effect.target_id)
-        return (effect.target, target.via) if target and target.via else (effect.target,)
+        """Return the effect's service, and the proxies that its target is asked through."""
+        return (effect.target, *self._through.get(effect.target_id, ()))
 
-    def _places(self, effect: Finding, scopes: frozenset[str]) -> set[str] | None:
+    def _places(self, effect: Finding, scopes: Scopes) -> set[str] | None:
         """Return the services in which a reason of `effect` can be; None for anywhere."""
-        if scopes & _ANYWHERE:
+        if _ANYWHERE.intersection(scopes):
             return None
         places: set[str] = set()
-        if "service" in scopes:
+        if "service" in scopes or "proxied" in scopes:
             places.update(self._home(effect))
         if "dependents" in scopes:
             places |= self.ancestors.get(effect.target, set())

@@ -18,6 +18,8 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A point in time; never without its time zone."""
 
 HOST_SERVICE = "host"
+UNDATED = "undated"
+"""Code of an `unknown` finding that saw something which may be of now or of long ago."""
 """Service name of targets that belong to the machine, not to one service."""
 
 
@@ -154,7 +156,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What one check says of one target.
 
     `target` is the service people think in, `target_id` the exact target, `subject` what
-    precisely is meant (a mount point, a database, a URL, a container name).
+    precisely is meant (a mount point, a database, a URL, a container name). `code` says which of
+    several forms of the same slug it is (`502`, `name-unresolved`), where the check tells them apart.
     """
 
     id: str
@@ -163,6 +166,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     summary: str
     subject: str = ""
+    code: str = ""
     evidence: tuple[Evidence, ...] = ()
     remediation: Remediation | None = None
     hint: str = ""
@@ -196,6 +200,11 @@ class RootCause(msgspec.Struct, frozen=True, kw_only=True):
     finding: Finding
     chain: tuple[Finding, ...]
     proven: bool = True
+
+    @property
+    def status(self) -> Status:
+        """A cause is as severe as the worst that it explains."""
+        return worst(item.status for item in (self.finding, *self.chain))
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

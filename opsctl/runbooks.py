@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import functools
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -22,17 +24,57 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Explains(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Slug patterns that a finding can be the reason of, by how the two targets hang together.
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One entry of `explains`: `SLUG`, `SLUG=CODE`, `SLUG beside SLUG`.
 
-    `service`: in the same service. `dependents`: in services that lean on it.
-    `dependencies`: in services that it leans on. `filesystem`: of targets whose files lie on
-    the finding's file system. `host`: anywhere on this machine.
+    `code` restricts it to one form of the finding (`http/status=5??`, `postgres/down=name-unresolved`);
+    the code `same` means the class of the explaining finding's own (a 5xx behind a 5xx). `beside` asks
+    for a second witness: a failing finding of that slug in the service of the effect, without which
+    the two may just as well be two faults. All three are shell patterns.
+    """
+
+    slug: str
+    code: str = ""
+    beside: str = ""
+
+    def names(self, slug: str) -> bool:
+        """Return whether findings of a slug are meant."""
+        return fnmatchcase(slug, self.slug)
+
+    def fits(self, code: str, own: str) -> bool:
+        """Return whether an effect with this code is meant, where the cause's is `own`."""
+        if self.code == "same":
+            return code_class(code) == code_class(own)
+        return not self.code or fnmatchcase(code, self.code)
+
+
+@functools.cache
+def effect(text: str) -> Effect:
+    """Return an entry of `explains` in its parts."""
+    head, _, beside = text.partition(" beside ")
+    slug, _, code = head.strip().partition("=")
+    return Effect(slug, code, beside.strip())
+
+
+def code_class(code: str) -> str:
+    """Return what codes of one kind share: `5xx` for 502; another code is a class of its own."""
+    return f"{code[0]}xx" if len(code) == 3 and code.isdecimal() else code
+
+
+class Explains(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a finding can be the reason of (`Effect`), by how the two targets hang together.
+
+    `service`: in the same service, and of URLs asked through its proxy. `dependents`: in services
+    that lean on it. `dependencies`: in services that it leans on. `proxied`: of URLs that are asked
+    through its proxy, whosever they are. `filesystem`: of targets whose files lie on the finding's
+    file system. `host`: anywhere on this machine.
     """
 
     service: list[str] = []
     dependents: list[str] = []
     dependencies: list[str] = []
+    proxied: list[str] = []
     filesystem: list[str] = []
     host: list[str] = []
 

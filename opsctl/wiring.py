@@ -1,11 +1,17 @@
-"""Who passes requests to whom, joined by address: what `depends_on` does not say, the facts do. Pure."""
+"""Who passes requests to whom, and who is asked through whom, joined by address. Pure.
+
+What `depends_on` does not say, the facts do.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from opsctl.judge import ancestors
+
 if TYPE_CHECKING:
-    from opsctl.model import Snapshot
+    from opsctl.model import Snapshot, Target
 
 LISTENING = ("http", "php", "nginx", "postgres", "redis")
 """Kinds whose address is where the service itself listens."""
@@ -31,6 +37,48 @@ def passes_to(snapshot: Snapshot) -> dict[str, set[str]]:
             found = serves.get(_plain(upstream.address), set()) - {reading.target.service}
             result.setdefault(reading.target.service, set()).update(found)
     return result
+
+
+WEB_PORTS = frozenset(("80", "443"))
+"""Where a proxy listens for the world, whatever address we ask it at."""
+
+
+def asked_through(snapshot: Snapshot) -> dict[str, frozenset[str]]:
+    """Return, for each URL that is asked through an nginx, the services of that nginx.
+
+    The stack file says so (`via`), or the URL's address is where nginx listens, or it has a host name,
+    a port of the web, and belongs to nginx' own service or to one that leans on it.
+    """
+    listens: dict[str, set[str]] = {}
+    for reading in snapshot.readings:
+        if reading.target.kind == "nginx":
+            listens.setdefault(reading.target.service, set()).add(_plain(reading.target.address))
+    services = snapshot.stack.services
+    result: dict[str, frozenset[str]] = {}
+    for reading in snapshot.readings:
+        target = reading.target
+        if target.kind != "http" and not target.via:
+            continue
+        found = {target.via} if target.via else set()
+        found |= {name for name, addresses in listens.items() if _plain(target.address) in addresses}
+        if not found and _of_the_web(target):
+            home = {target.service, *ancestors(target.service, services)}
+            found = {name for name in listens if name in home}
+        if found:
+            result[target.id] = frozenset(found)
+    return result
+
+
+def _of_the_web(target: Target) -> bool:
+    """Return whether an address is a host name with a port of the web."""
+    host, _, port = target.address.rpartition(":")
+    if port not in WEB_PORTS or host == "localhost":
+        return False
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return True
+    return False
 
 
 def _plain(address: str) -> str:

@@ -74,7 +74,8 @@ class Check:
 
     `reachability` checks run although the target is not up (they judge just that);
     where one of them says critical, the target is down and the others are blocked.
-    `needs` says in words what the check reads, and `permission` what it takes to read it.
+    `needs` says in words what the check reads, and `permission` what it takes to read it;
+    `code` what the `code` of its findings holds, where it sets one.
     """
 
     slug: str
@@ -84,6 +85,7 @@ class Check:
     permission: str
     role: Role
     reachability: bool
+    code: str = ""
 
     @property
     def kind(self) -> str:
@@ -114,6 +116,7 @@ def check(
     permission: str = "",
     role: Role = "cause",
     reachability: bool = False,
+    code: str = "",
 ) -> Callable[
     [Callable[[F, CheckContext], Iterable[Finding]]], Callable[[F, CheckContext], Iterable[Finding]]
 ]:
@@ -124,7 +127,9 @@ def check(
     ) -> Callable[[F, CheckContext], Iterable[Finding]]:
         if slug in _registry:
             raise ValueError(f"two checks are named {slug}")
-        _registry[slug] = Check(slug, cast("Any", function), limits, needs, permission, role, reachability)
+        _registry[slug] = Check(
+            slug, cast("Any", function), limits, needs, permission, role, reachability, code
+        )
         return function
 
     return register
@@ -171,6 +176,7 @@ class CheckContext:
         summary: str,
         *,
         subject: str = "",
+        code: str = "",
         value: float | int | str | None = None,
         threshold: float | int | str | None = None,
         unit: str = "",
@@ -186,6 +192,7 @@ class CheckContext:
             status: what it means.
             summary: one sentence with the measured value.
             subject: what precisely: a mount point, a database, a URL.
+            code: which form of this finding; runbooks can explain one form and not another.
             value: the raw value, `threshold` its limit, `unit` of both.
             threshold: see `value`.
             unit: see `value`.
@@ -209,6 +216,7 @@ class CheckContext:
             status=status,
             summary=summary,
             subject=subject,
+            code=code,
             evidence=tuple(rows),
             remediation=remedy if status.failing else None,
             hint=hint,

@@ -26,6 +26,9 @@ MEANINGS = {
     143: "stopped with SIGTERM, as `docker stop` does",
 }
 
+STOPPED = (0, 130, 137, 143)
+"""Exit codes of a container that was stopped, or ended by itself without an error."""
+
 NOT_STARTED = ("created",)
 ENDED = ("exited", "dead", "created", "removing")
 

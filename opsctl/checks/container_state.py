@@ -8,7 +8,7 @@ import msgspec
 
 from opsctl.checks.base import CheckContext, Limits, check
 from opsctl.checks.container_common import CRASHES, compose_options, ends, looping, loss_status, maybe_looping
-from opsctl.checks.container_exit import ENDED, ending, last_words
+from opsctl.checks.container_exit import ENDED, STOPPED, ending, last_words
 from opsctl.checks.wording import count_text
 from opsctl.model import HOST_SERVICE, Status
 
@@ -67,7 +67,12 @@ def missing(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding]:
     )
 
 
-@check("container/exited", needs="docker inspect: State", reachability=True)
+@check(
+    "container/exited",
+    needs="docker inspect: State",
+    reachability=True,
+    code="error where it gave up by itself, stopped where somebody ended it",
+)
 def exited(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding]:
     """A container of the service has stopped and nothing starts it again."""
     if not facts.instances:
@@ -82,6 +87,7 @@ def exited(facts: ContainerFacts, context: CheckContext) -> Iterator[Finding]:
                 loss_status(facts),
                 f"{instance.name} {ending(instance, context.at)}",
                 subject=instance.name,
+                code="stopped" if instance.exit_code in STOPPED else "error",
                 value=instance.exit_code,
                 source=f"docker inspect -f '{{{{json .State}}}}' {instance.name}",
                 evidence=last_words(instance),

@@ -60,7 +60,9 @@ def name_unresolved(facts: HttpFacts, context: CheckContext) -> Iterator[Finding
         )
 
 
-@check("http/refused", needs="an HTTP request", role="symptom", reachability=True)
+@check(
+    "http/refused", needs="an HTTP request", role="symptom", reachability=True, code="refused, tls, closed, …"
+)
 def refused(facts: HttpFacts, context: CheckContext) -> Iterator[Finding]:
     """Nothing answers HTTP at the URL: connection refused, cut, or the TLS handshake fails."""
     state = facts.connection.state
@@ -77,6 +79,7 @@ def refused(facts: HttpFacts, context: CheckContext) -> Iterator[Finding]:
         yield context.critical(
             f"{facts.url} {what}: {facts.connection.detail}",
             subject=facts.url,
+            code=state,
             value=state,
             source=curl(facts),
             fix="Start what should listen there and read in its log why it stopped; or correct the address.",
@@ -165,7 +168,7 @@ def too_many_requests(facts: HttpFacts, context: CheckContext) -> Iterator[Findi
         yield context.ok(f"no rate limit was met: the answer is {code}", subject=facts.url)
 
 
-@check("http/status", needs="an HTTP request", role="symptom")
+@check("http/status", needs="an HTTP request", role="symptom", code="the status code")
 def status(facts: HttpFacts, context: CheckContext) -> Iterator[Finding]:
     """The URL answers with an error or another status code than the right one."""
     code = context.need(facts.status_code, "the status code")
@@ -184,6 +187,7 @@ def status(facts: HttpFacts, context: CheckContext) -> Iterator[Finding]:
         level,
         f"{facts.url} answers {code_text(code)}{leads}, {wanted} is right{said}",
         subject=facts.url,
+        code=str(code),
         value=code,
         threshold=wanted,
         source=curl(facts),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.checks.base import CheckContext, Limits, check
 from opsctl.checks.postgres_wording import holder_lines, psql
+from opsctl.checks.reachability import CODE, NO_SERVER, not_there
 from opsctl.checks.wording import percent_text, seconds_text
 from opsctl.model import Status
 
@@ -18,26 +19,26 @@ if TYPE_CHECKING:
     from opsctl.facts.postgres import PostgresFacts
     from opsctl.model import Finding
 
-_DOWN = ("refused", "missing", "unreachable", "name-unresolved", "closed", "protocol", "tls")
-
 
 def _port(facts: PostgresFacts) -> str:
     tail = facts.address.rpartition(":")[2]
     return tail if tail.isdecimal() else "5432"
 
 
-@check("postgres/down", needs="a connection", reachability=True)
+@check("postgres/down", needs="a connection", reachability=True, code=CODE)
 def down(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]:
     """Nothing answers where PostgreSQL should listen."""
     connection = facts.connection
-    if connection.state in _DOWN:
-        yield context.critical(
-            f"PostgreSQL at {facts.address} does not answer: {connection.detail or connection.state}",
-            value=connection.state,
-            source=f"pg_isready -d postgresql://{facts.address}",
-            fix="Start PostgreSQL, and read in its log why it stopped (disk full, out of memory, a damaged "
+    if connection.state in NO_SERVER:
+        yield not_there(
+            context,
+            "PostgreSQL",
+            facts.address,
+            connection,
+            f"pg_isready -d postgresql://{facts.address}",
+            "Start PostgreSQL, and read in its log why it stopped (disk full, out of memory, a damaged "
             "configuration). Where the name or the address is wrong, correct the DSN.",
-            commands=[
+            [
                 "pg_lsclusters",
                 "systemctl status 'postgresql@*'",
                 "docker compose ps -a db",

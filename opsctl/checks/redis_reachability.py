@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
+from opsctl.checks.reachability import CODE, NO_SERVER, not_there
 from opsctl.checks.redis_wording import CONFIG_HINT, INFO_HINT, redis_cli
 from opsctl.checks.wording import count_text, seconds_text
 
@@ -17,8 +20,6 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 60.0
 """A slow command that ended longer ago than this is over and not reported."""
 
-_NO_SERVER = ("refused", "missing", "unreachable", "name-unresolved", "closed", "protocol", "tls")
-
 
 def _blocked_by_command(facts: RedisFacts) -> bool:
     """Return whether a server that gives no answer is seen to be at work on a command."""
@@ -30,7 +31,7 @@ def _black_hole(facts: RedisFacts) -> bool:
     return facts.accepted is False and not facts.process_state
 
 
-@check("redis/down", needs="a connection and PING", reachability=True)
+@check("redis/down", needs="a connection and PING", reachability=True, code=CODE)
 def down(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
     """Nothing answers where Redis should listen."""
     connection = facts.connection
@@ -38,21 +39,22 @@ def down(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
     source = redis_cli(facts, "PING")
     if connection.state == "no-permission":
         raise NotObserved(f"no permission to connect to {facts.address}: {said}", "run as root")
-    if connection.state in _NO_SERVER or (connection.state == "ok" and not facts.up):
-        words = "redis_up is 0" if connection.state == "ok" else said
-        yield context.critical(
-            f"Redis at {facts.address} does not answer: {words}",
-            value=connection.state,
-            source=source,
-            fix="Start Redis and read why it stopped in its log.",
-            commands=[
-                "systemctl status redis-server --no-pager",
-                "journalctl -u redis-server -n 30 --no-pager",
-            ],
+    if connection.state in NO_SERVER or (connection.state == "ok" and not facts.up):
+        if connection.state == "ok":
+            connection = msgspec.structs.replace(connection, detail="redis_up is 0")
+        yield not_there(
+            context,
+            "Redis",
+            facts.address,
+            connection,
+            source,
+            "Start Redis and read why it stopped in its log.",
+            ["systemctl status redis-server --no-pager", "journalctl -u redis-server -n 30 --no-pager"],
         )
     elif connection.state == "timeout" and _black_hole(facts):
         yield context.critical(
             f"Redis at {facts.address} cannot be reached: connection attempts are not answered",
+            code="timeout",
             value="timeout",
             source=source,
             fix="Packets are dropped on the way: a firewall, a wrong address, or a machine that is down.",

@@ -137,7 +137,12 @@ def failed(facts: SystemdFacts, context: CheckContext) -> Iterator[Finding]:
         )
 
 
-@check("systemd/inactive", needs=NEEDS, reachability=True)
+@check(
+    "systemd/inactive",
+    needs=NEEDS,
+    reachability=True,
+    code="not-started where it never ran since the boot, else stopped",
+)
 def inactive(facts: SystemdFacts, context: CheckContext) -> Iterator[Finding]:
     """The unit does not run, although nothing has failed: somebody stopped it, or nobody started it."""
     for unit in _units(facts):
@@ -178,6 +183,7 @@ def _inactive(unit: Unit, context: CheckContext) -> Finding:
     return context.critical(
         f"{unit.name} does not run{why}",
         subject=unit.name,
+        code="not-started" if unit.stopped_at is None else "stopped",
         value="inactive",
         threshold="active",
         source=_show(unit, "ActiveState,SubState,InactiveEnterTimestamp"),

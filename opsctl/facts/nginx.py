@@ -22,7 +22,9 @@ class Upstream(Record, frozen=True, kw_only=True):
 class LogErrors(Record, frozen=True, kw_only=True):
     """Lines of one class in the error log's last minute.
 
-    `followed_by_success`: a later request to the same place went well, so it is over.
+    `followed_by_success`: a later request to the same place went well, so it is over. The class
+    `upstream-gone` holds what workers of an earlier configuration said of servers that are not in the
+    present one.
     """
 
     name: Annotated[str, Label("class")]
@@ -56,6 +58,20 @@ class LogFile(Record, frozen=True, kw_only=True):
     path: Annotated[str, Label("path")]
     writable: Annotated[bool | None, gauge("opsctl_nginx_log_writable", "1 if log lines arrive")] = None
     reason: str = ""
+
+
+class Refusal(Record, frozen=True, kw_only=True):
+    """A page of the stack file that nginx itself would not serve, in the words of its error log.
+
+    `status` is the answer that such a line goes with, `file` the file or folder that it names.
+    """
+
+    host: Annotated[str, Label("host")] = ""
+    path: Annotated[str, Label("path")]
+    status: Annotated[str, Label("status")]
+    count: Annotated[int, gauge("opsctl_nginx_refusals", "Lines that say so in the last minute")] = 0
+    reason: str = ""
+    file: str = ""
 
 
 class NginxFacts(Facts, frozen=True, kw_only=True, tag="nginx"):
@@ -107,6 +123,7 @@ class NginxFacts(Facts, frozen=True, kw_only=True, tag="nginx"):
 
     upstreams: list[Upstream] = []
     errors: list[LogErrors] = []
+    refusals: list[Refusal] = []
     static: list[StaticPath] = []
     logs: list[LogFile] = []
 

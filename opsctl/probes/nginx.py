@@ -12,6 +12,7 @@ import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.nginx import LogFile, NginxFacts, StaticPath, Upstream
@@ -30,6 +31,7 @@ MAX_ERROR_LOG = 256 * 1024
 MAX_ACCESS_LOG = 1024 * 1024
 UPSTREAM_SECONDS = 0.3
 MAX_UPSTREAMS = 20
+LOADED_MARGIN_SECONDS = 0.5
 DEFAULT_CONFIG = "/etc/nginx/nginx.conf"
 OWN_AGENT = USER_AGENT.partition("/")[0]
 
@@ -323,8 +325,27 @@ class _Look:
             offset = nginx_logs.zone_offset(*text)
             if offset is None:
                 offset = int(time.localtime(at).tm_gmtoff)
-            lines = nginx_logs.error_lines(text[0], offset, at)
+            lines = nginx_logs.without_gone(nginx_logs.error_lines(text[0], offset, at), self._gone)
             self.values["errors"] = nginx_logs.grouped(lines, requests)
+            asked = _asked(self.context)
+            self.values["refusals"] = nginx_logs.refusals(
+                text[0], offset, at, lambda host, path: (without_port(host), path) in asked
+            )
+
+    def _gone(self, line: nginx_logs.ErrorLine) -> bool:
+        """Return whether a line is of a worker that is no more, about a server that is in no file any more.
+
+        The files tell what is in force only where all were read, and have been loaded since they changed.
+        """
+        process, changed = self.process, self.values.get("config_changed_at")
+        if process is None or self.inside or changed is None or line.worker in process.workers:
+            return False
+        if any(problem.part in ("config", "process") for problem in self.problems):
+            return False
+        loaded = process.oldest_worker_started_at
+        if loaded is None or changed > loaded + LOADED_MARGIN_SECONDS:
+            return False
+        return not nginx_config.may_pass_to(self.directives, line.upstream)
 
     def _of_container(
         self, kind: str, container: nginx_container.Inside, most: int
@@ -357,6 +378,20 @@ class _Look:
             self.problem(kind, code, f"cannot read {path}: {error.strerror}", hint)
             return None
         return end.data.decode("utf-8", "replace"), end.modified_at
+
+
+def _asked(context: ProbeContext) -> set[tuple[str, str]]:
+    """Return host and path of every page that the stack file asks for."""
+    pages = [page for service in context.stack.spec.services.values() for page in service.http]
+    return {
+        (without_port(page.host) or urlsplit(page.url).hostname or "", urlsplit(page.url).path or "/")
+        for page in pages
+    }
+
+
+def without_port(host: str) -> str:
+    """Return a Host header's name. Pure."""
+    return split_address(host, 80)[0].lower() if host else ""
 
 
 def _modified(path: Path) -> float | None:

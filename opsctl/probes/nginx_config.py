@@ -22,6 +22,7 @@ _TOKEN = re.compile(
     r"""|(?P<word>(?:\$\{[^}\s]*\}|\\.|[^\s{};"'\\]|(?<=[^\s{};])["'])+)|.""",
     re.S,
 )
+_IP_ADDRESS = re.compile(r"[0-9.]+|\[[0-9a-fA-F:.]+\]")
 _PASSES = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass")
 
 
@@ -161,6 +162,45 @@ def servers(directives: Iterable[Directive]) -> list[Server]:
                 group = host if host in groups else address
                 found[address, group] = Server(address, group)
     return list(found.values())
+
+
+def may_pass_to(directives: Iterable[Directive], address: str) -> bool:
+    """Return whether requests may go to an address that the error log names.
+
+    Only where it certainly is none of the servers, no: with variables anything is possible, and a host
+    name stands for any address with its port.
+    """
+    items = list(directives)
+    if any(item.name in _PASSES and item.arguments and "$" in item.arguments[0] for item in items):
+        return True
+    groups = {
+        item.blocks[-1][1]: item
+        for item in items
+        if item.name == "server"
+        and item.blocks
+        and len(item.blocks[-1]) == 2
+        and item.blocks[-1][0] == "upstream"
+    }
+    if address in groups:
+        return True
+    named = [
+        _address(item.arguments[0], 80)
+        for item in items
+        if item.name == "server" and item.arguments and item.blocks and item.blocks[-1][0] == "upstream"
+    ]
+    named += [server.address for server in servers(items)]
+    return any(_may_be(name, address) for name in named)
+
+
+def _may_be(named: str, address: str) -> bool:
+    if named == address:
+        return True
+    host, _, port = named.rpartition(":")
+    if named.startswith("/") or port != address.rpartition(":")[2]:
+        return False
+    if host == "localhost":
+        return address.rpartition(":")[0] in ("127.0.0.1", "[::1]")
+    return not _IP_ADDRESS.fullmatch(host)
 
 
 def _port(scheme: str) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from opsctl.facts.nginx import LogErrors
+import msgspec
+
+from opsctl.facts.nginx import LogErrors, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 WINDOW_SECONDS = 60.0
 """Older than this is not current."""
@@ -20,12 +22,34 @@ MAX_LINE = 4096
 QUARTER_HOUR = 900
 
 _ERROR_LINE = re.compile(
-    r"^(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d) \[([a-z]+)\] \d+#\d+: (?:\*\d+ )?(.*)$"
+    r"^(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d) \[([a-z]+)\] (\d+)#\d+: (?:\*\d+ )?(.*)$"
 )
 _CLIENT = re.compile(r", client: ([^,\s]+)")
 _REQUEST = re.compile(r', request: "[A-Z]+ ([^ "?]*)')
 _UPSTREAM = re.compile(r', upstream: "(?:[a-z]+://)?(unix:[^:"]+|\[[^\]]*\]:\d+|[^/":]+(?::\d+)?)')
 
+_HOST = re.compile(r', host: "([^"]*)"')
+_FILE = re.compile(r'"(/[^"]*)"')
+_REFUSALS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("500", re.compile(r"^rewrite or internal redirection cycle")),
+    (
+        "403",
+        re.compile(
+            r'^directory index of "[^"]*" is forbidden|^access forbidden by rule'
+            r'|^(?:open|stat|opendir)\(\) "[^"]*" failed \(13: |^"[^"]*" is forbidden \(13: '
+        ),
+    ),
+    (
+        "404",
+        re.compile(
+            r'^(?:open|stat|opendir)\(\) "[^"]*" failed \((?:2|20|36|40): '
+            r'|^"[^"]*" is not found \((?:2|20|36|40): '
+        ),
+    ),
+)
+"""What nginx says where it refuses a page by itself, by the status code that it then answers."""
+
+GONE = "upstream-gone"
 CLASSES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("upstream-timeout", re.compile(r"upstream timed out \(110")),
     (
@@ -75,6 +99,7 @@ class ErrorLine:
     client: str = ""
     path: str = ""
     upstream: str = ""
+    worker: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +168,55 @@ def error_lines(text: str, offset: int, now: float) -> list[ErrorLine]:
         at -= offset
         if at < now - WINDOW_SECONDS:
             break
-        words = match.group(8)
+        words = match.group(9)
         name = next((name for name, pattern in CLASSES if pattern.search(words)), "")
         if name:
             client, path, upstream = (_part(pattern, words) for pattern in (_CLIENT, _REQUEST, _UPSTREAM))
-            found.append(ErrorLine(at, name, words[:300], client, path, upstream.removeprefix("unix:")))
+            worker = int(match.group(8)[:10])
+            found.append(
+                ErrorLine(at, name, words[:300], client, path, upstream.removeprefix("unix:"), worker)
+            )
     return found[::-1]
+
+
+def without_gone(lines: Iterable[ErrorLine], is_gone: Callable[[ErrorLine], bool]) -> list[ErrorLine]:
+    """Return the lines, those about servers that requests are no longer passed to in a class of their own."""
+    return [replace(line, name=GONE) if line.upstream and is_gone(line) else line for line in lines]
+
+
+def refusals(
+    text: str, offset: int, now: float, wanted: Callable[[str, str], bool], most: int = 50
+) -> list[Refusal]:
+    """Return why nginx itself did not serve pages in the last minute, newest first.
+
+    Args:
+        text: the end of the error log.
+        offset: of its clock, in seconds ahead of UTC.
+        now: unix seconds.
+        wanted: says whether a page (host, path) is worth knowing of: strangers ask for anything.
+        most: of them that are returned.
+    """
+    found: dict[tuple[str, str, str], Refusal] = {}
+    for line in reversed(text.splitlines()):
+        match = _ERROR_LINE.match(line[:MAX_LINE])
+        at = _naive(match) if match else None
+        if match is None or at is None:
+            continue
+        if at - offset < now - WINDOW_SECONDS:
+            break
+        words = match.group(9)
+        status = next((status for status, pattern in _REFUSALS if pattern.search(words)), "")
+        path, host = _part(_REQUEST, words), _part(_HOST, words)
+        if not status or not wanted(host, path):
+            continue
+        key = (host, path, status)
+        if key in found:
+            found[key] = msgspec.structs.replace(found[key], count=found[key].count + 1)
+        elif len(found) < most:
+            reason = words.partition(", client: ")[0][:300]
+            file = _part(_FILE, reason)
+            found[key] = Refusal(host=host, path=path, status=status, count=1, reason=reason, file=file)
+    return list(found.values())
 
 
 def _part(pattern: re.Pattern[str], words: str) -> str:

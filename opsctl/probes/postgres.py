@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.postgres import (
     Database,
@@ -57,7 +59,8 @@ def probe(context: ProbeContext) -> PostgresFacts:
         asker = connect(context, values)
     except Unreachable as unreachable:
         if unreachable.connection.state != "clients-exhausted":
-            return PostgresFacts(up=False, connection=unreachable.connection, **base)
+            failed = _or_stranger(context, values, unreachable.connection)
+            return PostgresFacts(up=False, connection=failed, **base)
         reserved = _reserved(context, values)
         if reserved is None:
             base |= _seen_by_postgres(context, values)
@@ -80,6 +83,22 @@ def probe(context: ProbeContext) -> PostgresFacts:
         return PostgresFacts(up=True, connection=connection, problems=asker.problems, **(base | read))
     finally:
         asker.close()
+
+
+SERVERS = ("postgres", "postmaster", "pgbouncer", "pgcat", "odyssey")
+"""Processes that speak PostgreSQL's protocol."""
+
+
+def _or_stranger(context: ProbeContext, values: dict[str, Any], connection: Connection) -> Connection:
+    """Return the connection, or that something else than a PostgreSQL answers there."""
+    from opsctl.probes.stranger import who_answers
+
+    host, port = str(values.get("host") or ""), str(values.get("port") or "5432")
+    doubtful = connection.state in ("timeout", "closed", "protocol", "tls")
+    if not doubtful or not host or host.startswith(("/", "@")) or not port.isdecimal():
+        return connection
+    said = who_answers(context, host, int(port), SERVERS)
+    return msgspec.structs.replace(connection, state="protocol", detail=said[:300]) if said else connection
 
 
 def _reserved(context: ProbeContext, values: dict[str, Any]) -> tuple[Asker, str] | None:

@@ -128,12 +128,27 @@ def _not_answering(
         state = answer_state(words)
         if state:
             connection = msgspec.structs.replace(connection, state=state, detail=words[:300])
+    if connection.state in ("timeout", "closed", "protocol"):
+        connection = _or_stranger(context, spec, connection)
     if connection.state == "timeout":
         from opsctl.probes.redis_process import process_values
 
         values["accepted"] = _accepts(spec)
         values |= process_values(context, spec.url)
     return RedisFacts(up=False, connection=connection, **values)
+
+
+def _or_stranger(context: ProbeContext, spec: RedisSpec, connection: Connection) -> Connection:
+    """Return the connection, or that something else than a Redis answers there."""
+    from opsctl.probes.redis_process import NAMES
+    from opsctl.probes.stranger import who_answers
+
+    parts = urlsplit(spec.url)
+    if parts.scheme != "redis":
+        return connection
+    host, port = parts.hostname or "127.0.0.1", parts.port or 6379
+    said = who_answers(context, host, port, NAMES, own=("-", "+", "$", "*", ":"))
+    return msgspec.structs.replace(connection, state="protocol", detail=said[:300]) if said else connection
 
 
 def _accepts(spec: RedisSpec) -> bool:

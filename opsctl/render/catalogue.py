@@ -15,6 +15,7 @@ _WHERE = {
     "service": "in the same service",
     "dependents": "in services that lean on it",
     "dependencies": "in services that it leans on",
+    "proxied": "of what is asked through it",
     "filesystem": "of what lies on the same file system",
     "host": "anywhere on the machine",
 }

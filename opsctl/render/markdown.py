@@ -96,8 +96,7 @@ def coverage_markdown(coverage: object) -> str:
 def _cause(diagnosis: Diagnosis, cause: RootCause, stack_argument: str) -> list[str]:
     finding = cause.finding
     parts = [
-        f"**{finding.status.value}** {code(finding.id)} on {inline(finding.target)}: "
-        f"{inline(finding.summary)}"
+        f"**{cause.status.value}** {code(finding.id)} on {inline(finding.target)}: {inline(finding.summary)}"
     ]
     if finding.evidence:
         rows = [

@@ -55,6 +55,7 @@ def finding_plain(finding: Finding, stack_argument: str = "") -> dict[str, Any]:
         "target": finding.target,
         "target_id": finding.target_id,
         "subject": finding.subject,
+        "code": finding.code,
         "status": finding.status.value,
         "summary": finding.summary,
         "evidence": [
@@ -78,6 +79,7 @@ def finding_plain(finding: Finding, stack_argument: str = "") -> dict[str, Any]:
 
 def _cause(diagnosis: Diagnosis, cause: RootCause, stack_argument: str) -> dict[str, Any]:
     plain = finding_plain(cause.finding, stack_argument)
+    plain["status"] = cause.status.value
     plain["chain"] = [
         {
             "id": item.id,

@@ -146,7 +146,7 @@ def path_tree(page: Page, path: Sequence[Step]) -> None:
 
 def _cause(page: Page, diagnosis: Diagnosis, cause: RootCause, stack_argument: str) -> None:
     finding = cause.finding
-    page.status_line(finding.status, finding_name(finding), "  ")
+    page.status_line(cause.status, finding_name(finding), "  ")
     page.wrapped("  ", finding.summary)
     evidence_lines(page, finding)
     if cause.chain:

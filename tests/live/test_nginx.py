@@ -333,3 +333,75 @@ def test_the_files_of_this_machine_are_not_taken_for_those_of_a_container(nginx:
     for slug in ("nginx/config-invalid", "nginx/config-not-loaded", "nginx/error-rate"):
         assert found(diagnosis, slug).status is Status.UNKNOWN
     assert found(diagnosis, "nginx/down").status is Status.OK
+
+
+@contextmanager
+def running_api() -> Iterator[ApiServer]:
+    server = ApiServer()
+    with server:
+        yield server
+
+
+def test_an_upstream_that_the_configuration_no_longer_names_is_over(api: ApiServer) -> None:
+    with (
+        running_api() as other,
+        NginxServer(upstreams={"/api/": f"http://127.0.0.1:{other.port}/"}) as nginx,
+    ):
+        assert isinstance(nginx, NginxServer)
+        services = described(nginx)
+        other.stop()
+        assert ask(nginx.listen, "/api/items") == 502
+        assert first(look(services, "nginx")) == "nginx/upstream-refused:nginx"
+        nginx.upstreams["/api/"] = f"http://127.0.0.1:{api.port}/"
+        nginx.reload()  # nobody asks for the failed page again, so no success speaks for it
+        diagnosis = look(services, "nginx")
+        assert failing(diagnosis) == []
+        assert found(diagnosis, "nginx/upstream-refused").status is Status.OK
+
+
+def test_a_refusing_upstream_does_not_explain_a_backend_that_is_asked_directly(api: ApiServer) -> None:
+    with (
+        running_api() as other,
+        NginxServer(upstreams={"/api/": f"http://127.0.0.1:{other.port}/"}) as nginx,
+    ):
+        assert isinstance(nginx, NginxServer)
+        services = described(nginx)
+        services["backend"] = {"http": [api.url("/items")]}
+        services["nginx"] |= {"depends_on": ["backend"], "http": [nginx.url("/api/items")]}
+        other.stop()
+        api.fault(status=502)
+        diagnosis = look(services, "nginx")
+        causes = {f"{cause.finding.id}:{cause.finding.target}" for cause in diagnosis.root_causes}
+        assert causes == {"nginx/upstream-refused:nginx", "http/status:backend"}, failing(diagnosis)
+        api.fault()
+        other.start()
+        healthy(services)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="files that nginx' workers may not read need root")
+def test_a_refused_page_comes_with_the_reason_that_nginx_logged(nginx: NginxServer) -> None:
+    folder = nginx.static_root / "catalog"
+    folder.mkdir()
+    (nginx.static_root / "secret.html").write_text("page")
+    services = described(nginx)
+    pages = ("/", "/catalog/", "/secret.html")
+    services["pages"] = {"http": [nginx.url(page) for page in pages], "depends_on": ["nginx"]}
+    (nginx.static_root / "secret.html").chmod(0o600)
+
+    def said(path: str) -> str:
+        diagnosis = look(services, "nginx")
+        return next(
+            item.summary
+            for item in diagnosis.findings
+            if item.id == "http/status" and item.status is Status.CRITICAL and item.subject.endswith(path)
+        )
+
+    # the two probes of one look run beside each other: the second look surely sees the line of the first
+    wait_until(lambda: "nginx says: directory index of" in said("/catalog/"), "the reason")
+    wait_until(lambda: "Permission denied" in said("/secret.html"), "the reason")
+    diagnosis = look(services, "nginx")
+    assert first(diagnosis) == "http/status:pages", failing(diagnosis)
+    assert any("nginx says" in row.text for row in diagnosis.root_causes[0].finding.evidence)
+    (nginx.static_root / "secret.html").chmod(0o644)
+    (folder / "index.html").write_text("page")
+    healthy(services)

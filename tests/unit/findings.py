@@ -10,7 +10,12 @@ from opsctl.runbooks import Explains, Runbook
 
 
 def finding(
-    slug: str, target: str, status: str = "critical", subject: str = "", summary: str = ""
+    slug: str,
+    target: str,
+    status: str = "critical",
+    subject: str = "",
+    summary: str = "",
+    code: str = "",
 ) -> Finding:
     """Return a finding; its target id is `target/kind`."""
     kind = slug.partition("/")[0]
@@ -21,6 +26,7 @@ def finding(
         status=Status(status),
         summary=summary or f"{slug} is {status}",
         subject=subject,
+        code=code,
     )
 
 

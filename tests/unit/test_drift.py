@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from opsctl.checks import all_checks
+from opsctl.checks import all_checks, find_check
 from opsctl.checks.base import Check
 from opsctl.facts import facts_class
 from opsctl.facts.base import Info
 from opsctl.kinds import KINDS
 from opsctl.metrics import declared_metrics
 from opsctl.resources import shipped
-from opsctl.runbooks import all_runbooks, flow_names, load_flow, page
+from opsctl.runbooks import all_runbooks, effect, flow_names, load_flow, page
 
 CATALOGUE = (Path(__file__).parent / "data" / "catalogue.txt").read_text().split()
 LATER_KINDS = ("backup", "monitoring", "static")
@@ -63,9 +63,14 @@ def test_a_runbook_names_only_what_exists(slug: str) -> None:
     runbook = all_runbooks()[slug]
     assert runbook.flow in flow_names()
     for scope in msgspec.structs.astuple(runbook.explains):
-        for pattern in scope:
-            later = pattern.partition("/")[0] in LATER_KINDS
-            assert later or any(fnmatchcase(name, pattern) for name in SLUGS), f"{pattern} matches no check"
+        for text in scope:
+            item = effect(text)
+            for pattern in filter(None, (item.slug, item.beside)):
+                later = pattern.partition("/")[0] in LATER_KINDS
+                known = any(fnmatchcase(name, pattern) for name in SLUGS)
+                assert later or known, f"{pattern} matches no check"
+            if item.code:
+                assert find_check(item.slug).code, f"{text}: {item.slug} gives no code"
 
 
 @pytest.mark.parametrize("name", flow_names())
@@ -136,6 +141,11 @@ ANYWHERE = {
     ("network/name-unresolved", "telegram/unreachable"): "the machine's one resolver is asked by all",
     ("network/name-unresolved", "logs/connection-errors"): "the names are those that the stack needs",
     (
+        "network/name-unresolved",
+        "postgres/down=name-unresolved",
+    ): "the machine's one resolver is asked by all",
+    ("network/name-unresolved", "redis/down=name-unresolved"): "the machine's one resolver is asked by all",
+    (
         "postgres/long-query",
         "host/cpu-saturated",
     ): "it runs on that machine; explains nothing worse than itself",
@@ -165,9 +175,23 @@ def test_only_what_hits_the_machine_explains_by_the_machine() -> None:
 @pytest.mark.parametrize(
     "check", [item for item in all_checks() if item.role == "risk"], ids=lambda item: item.slug
 )
-def test_a_risk_explains_nothing(check: Check) -> None:
+def test_a_risk_explains_nothing_but_the_same_risk_seen_elsewhere(check: Check) -> None:
     explains = all_runbooks()[check.slug].explains
-    assert not any(msgspec.structs.astuple(explains)), "a risk hurts nobody yet"
+    for text in (text for scope in msgspec.structs.astuple(explains) for text in scope):
+        assert find_check(effect(text).slug).role == "risk", "a risk hurts nobody yet"
+
+
+DATABASES = ("postgres/", "redis/")
+
+
+@pytest.mark.parametrize("slug", sorted(slug for slug in all_runbooks() if slug.startswith(DATABASES)))
+def test_a_database_explains_no_page_that_is_not_there_and_no_process_without_a_witness(slug: str) -> None:
+    runbook = all_runbooks()[slug]
+    for item in map(effect, runbook.explains.dependents):
+        if item.names("http/status"):
+            assert not item.fits("404", ""), "a 4xx has reasons of its own"
+        if item.names("http/refused"):
+            assert item.beside, "a process that is not there may have died of anything"
 
 
 def test_a_machines_process_limit_explains_its_own_service_only() -> None:
