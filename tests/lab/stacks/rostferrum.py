@@ -65,10 +65,17 @@ class Rostferrum(System):
         pages = ("about", "catalog/some-category-slug", "privacy", "terms", "assets")
         self.sh(
             f"""set -e
+            mkdir -p {ROOT}/templates {ROOT}/scripts
+            echo '<title>{{{{ title }}}}</title>' > {ROOT}/templates/page.html
+            echo 'print("built")' > {ROOT}/scripts/build.py
+            touch -d '-1 hour' {ROOT}/templates {ROOT}/templates/page.html {ROOT}/scripts/build.py
             for page in {" ".join(pages)}; do
                 mkdir -p {ROOT}/dist/$page
                 echo "<!doctype html><title>$page</title>" > {ROOT}/dist/$page/index.html
             done
+            seq -f {ROOT}/dist/catalog/category-%g 649 | xargs mkdir -p
+            echo '<!doctype html><title>Category</title>' > /tmp/page
+            seq -f {ROOT}/dist/catalog/category-%g/index.html 649 | xargs tee < /tmp/page > /dev/null
             echo '<!doctype html><title>Rostferrum</title>' > {ROOT}/dist/index.html
             echo '<!doctype html><title>not here</title>' > {ROOT}/dist/404.html
             mkdir -p /var/cache/nginx && chown www-data: /var/cache/nginx
