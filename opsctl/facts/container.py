@@ -43,6 +43,8 @@ class Instance(Record, frozen=True, kw_only=True):
     ] = None
     deaths_read: bool = False
     """Whether the engine told its events; without them `deaths` says nothing."""
+    mounts: list[str] = []
+    """Where on this machine the container's volumes and bound folders lie."""
     log_tail: list[str] = []
     """The last lines that the container wrote, only where it is not well."""
 

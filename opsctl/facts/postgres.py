@@ -462,6 +462,7 @@ class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
     database: str = ""
     user: str = ""
     in_container: bool = False
+    data_directory: str = ""
     may_be_exposed: bool = False
     should_be_replica: bool = False
     expected_replicas: int = 0

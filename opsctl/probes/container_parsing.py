@@ -89,10 +89,18 @@ def instance_values(inspected: dict[str, Any]) -> dict[str, Any]:
         "image_id": one_line(inspected.get("Image")),
         "networks": sorted(one_line(name) for name in _mapping(network.get("Networks"))),
         "ports": sorted(published_ports(network.get("Ports"))),
+        "mounts": mounts(inspected.get("Mounts")),
         "log_driver": one_line(log.get("Type"), 40),
         "log_max_size": one_line(_mapping(log.get("Config")).get("max-size"), 20),
         **health_values(_mapping(state.get("Health")), _mapping(config.get("Healthcheck"))),
     }
+
+
+def mounts(listed: Any) -> list[str]:
+    """Return where on the machine the folders lie that a container may write to."""
+    rows = [_mapping(item) for item in listed] if isinstance(listed, list) else []
+    sources = [one_line(row.get("Source")) for row in rows if row.get("RW")]
+    return sorted({source for source in sources if source.startswith("/")})[:20]
 
 
 def health_values(health: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:

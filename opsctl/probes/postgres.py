@@ -49,6 +49,7 @@ def probe(context: ProbeContext) -> PostgresFacts:
         "database": str(values.get("dbname") or ""),
         "user": str(values.get("user") or ""),
         "in_container": bool(context.service.container),
+        "data_directory": "" if context.service.container else _data_directory(context, spec, values),
         "may_be_exposed": spec.exposed,
         "should_be_replica": spec.replica,
         "expected_replicas": spec.replicas,
@@ -99,6 +100,14 @@ def _or_stranger(context: ProbeContext, values: dict[str, Any], connection: Conn
         return connection
     said = who_answers(context, host, int(port), SERVERS)
     return msgspec.structs.replace(connection, state="protocol", detail=said[:300]) if said else connection
+
+
+def _data_directory(context: ProbeContext, spec: PostgresSpec, values: dict[str, Any]) -> str:
+    from opsctl.probes.postgres_files import data_directory
+
+    if spec.data_directory:
+        return str(context.stack.path(spec.data_directory))
+    return data_directory(str(values.get("host") or ""), str(values.get("port") or ""))
 
 
 def _reserved(context: ProbeContext, values: dict[str, Any]) -> tuple[Asker, str] | None:
