@@ -56,6 +56,7 @@ class Explanations:
         mounts: Iterable[str] = (),
         through: Mapping[str, Collection[str]] | None = None,
         witnesses: Iterable[Finding] = (),
+        files: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """Learn the stack.
 
@@ -67,9 +68,11 @@ class Explanations:
             mounts: mount points, to tell which file system a path is on.
             through: for each target that is asked through proxies, their services.
             witnesses: the failing findings; some explanations ask for a second one.
+            files: where the files of each service lie.
         """
         self.targets, self.runbooks = targets, runbooks
         self._through = through or {}
+        self._files = files or {}
         self._witnesses: dict[str, set[str]] = {}
         for item in witnesses:
             if item.status.failing:
@@ -168,13 +171,15 @@ class Explanations:
         """Return whether the effect's files lie on the file system that the cause is about.
 
         A path lies on the mount point with the longest name that it begins with. Where the
-        effect's files are not known, only the root file system is taken for theirs.
+        effect's own files are not known, its service's are taken for them, and the root file system.
         """
         target = self.targets.get(effect.target_id)
         paths = target.paths if target else ()
         mount = cause.subject.rstrip("/") or "/"
         if not paths:
-            return mount == "/"
+            if mount == "/":
+                return True
+            paths = tuple(self._files.get(effect.target, ()))
         return any(_mount_of(path, self._mounts | {mount}) == mount for path in paths)
 
 
