@@ -1,7 +1,8 @@
 """Logs: which errors come now, are they new, is the log alive.
 
 Only what is happening counts: an error that came every half second and has been quiet for ten
-is over; one that came once is no finding at all.
+is over, sooner where the log shows that what failed works again; one that came once is no finding
+at all. Errors whose time cannot be told prove nothing: they are named, and blamed for nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
 from opsctl.checks.wording import count_text, seconds_text
-from opsctl.model import Evidence
+from opsctl.model import UNDATED, Evidence, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,17 @@ CURRENT_SECONDS = 60.0
 """An error older than this is history, whatever it was."""
 PATIENCE_SECONDS = 10.0
 """A burst that has been quiet for so long is over."""
+LIVELY_PATIENCE_SECONDS = 3.0
+"""The same where the log has gone on with more ordinary entries than stood between the errors."""
 GAPS = 3.0
 """So many of its own longest pauses may pass before a repeated error counts as over."""
+GOOD = 2
+"""So many good answers to what failed make it over, where none came between the errors."""
+STREAK = 5
+"""After so many errors without a good answer between them, a single one is enough."""
+ORDINARY = 20
+"""So many ordinary entries at least make an error without a time one of the past."""
+_CODE = "undated where errors have no time and may or may not be of now"
 NEW_SECONDS = 600.0
 _REPEATED = Limits(warning=2, unit="errors", source="one error alone is noise; the second makes it a symptom")
 
@@ -55,7 +65,13 @@ def unreadable(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
         yield context.ok(f"{read} read from {facts.source or 'the log'}{cut}")
 
 
-@check("logs/connection-errors", needs="the log's last ten minutes", limits=_REPEATED, role="symptom")
+@check(
+    "logs/connection-errors",
+    needs="the log's last ten minutes",
+    limits=_REPEATED,
+    role="symptom",
+    code=_CODE,
+)
 def connection_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """The log shows now that something the service needs cannot be reached."""
     yield _of_class(
@@ -67,7 +83,13 @@ def connection_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Findi
     )
 
 
-@check("logs/database-errors", needs="the log's last ten minutes", limits=_REPEATED, role="symptom")
+@check(
+    "logs/database-errors",
+    needs="the log's last ten minutes",
+    limits=_REPEATED,
+    role="symptom",
+    code=_CODE,
+)
 def database_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """The log shows now that the database is reached and refuses or fails."""
     yield _of_class(
@@ -79,7 +101,13 @@ def database_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Finding
     )
 
 
-@check("logs/application-errors", needs="the log's last ten minutes", limits=_REPEATED, role="symptom")
+@check(
+    "logs/application-errors",
+    needs="the log's last ten minutes",
+    limits=_REPEATED,
+    role="symptom",
+    code=_CODE,
+)
 def application_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """The log shows now that the service's own code or configuration fails."""
     yield _of_class(
@@ -95,14 +123,15 @@ def application_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Find
     "logs/telegram-conflict",
     needs="the log's last ten minutes",
     limits=_REPEATED,
+    code=_CODE,
 )
 def telegram_conflict(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """Telegram refuses to hand out updates because a second process polls the same bot."""
     now = _now(facts, context)
     current = [item for item in _current(facts, context, now) if item.marker == "telegram-conflict"]
     if not current:
-        _no_error_would_be_true(facts)
-        yield context.ok("no conflict between two pollers in the log")
+        conflicts = [item for item in facts.templates if item.marker == "telegram-conflict"]
+        yield _undated(facts, context, conflicts) or context.ok("no conflict between two pollers in the log")
         return
     first = current[0]
     yield context.critical(
@@ -127,7 +156,7 @@ def new_error(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     covered = facts.covered_seconds
     current = _current(facts, context, now)
     if not current:
-        _no_error_would_be_true(facts)
+        _need_its_format(facts)
     if current and (covered is None or covered < facts.window_seconds + NEW_SECONDS):
         known = seconds_text(covered) if covered is not None else "no time"
         raise NotObserved(f"the log was read only {known} back: what is new in it cannot be told")
@@ -180,27 +209,22 @@ def _of_another_format(facts: LogsFacts) -> bool:
     return facts.format != "plain" and not facts.lines_parsed and (facts.lines_unparsed or 0) >= 20
 
 
-def _no_error_would_be_true(facts: LogsFacts) -> None:
-    """Make sure that "no error" would be true; called where no error was found.
+def _need_its_format(facts: LogsFacts) -> None:
+    """Make sure that the lines could be understood; called where no error was found.
 
     Raises:
-        NotObserved: the lines could not be understood, or errors have no time.
+        NotObserved: they are of another format.
     """
     if _of_another_format(facts):
         raise NotObserved(
             f"none of {facts.lines_unparsed} lines is of the format {facts.format}",
             "correct `format:` under `logs:` in the stack file",
         )
-    if facts.untimed_errors:
-        raise NotObserved(
-            f"the log has {count_text(facts.untimed_errors, 'error')} and no times",
-            "let the logger write the time, or read the log through journald or Docker",
-        )
 
 
 def is_current(item: LogTemplate, now: float, least: float) -> bool:
-    """Return whether an error is happening: repeated or fatal, and not quiet for longer than its pauses."""
-    if item.last_seen is None:
+    """Return whether an error is happening: repeated or fatal, not recovered, not quiet for too long."""
+    if item.last_seen is None or has_recovered(item):
         return False
     age = now - item.last_seen
     if age > CURRENT_SECONDS:
@@ -209,8 +233,50 @@ def is_current(item: LogTemplate, now: float, least: float) -> bool:
         return True
     if item.recent < least:
         return False
-    patience = max(PATIENCE_SECONDS, GAPS * (item.longest_gap_seconds or 0))
-    return age <= min(patience, CURRENT_SECONDS)
+    lively = (item.ordinary_since or 0) > (item.ordinary_between or 0)
+    floor = LIVELY_PATIENCE_SECONDS if lively else PATIENCE_SECONDS
+    return age <= min(max(floor, GAPS * (item.longest_gap_seconds or 0)), CURRENT_SECONDS)
+
+
+def has_recovered(item: LogTemplate) -> bool:
+    """Return whether what failed has worked since, more often than it ever did between two failures."""
+    if item.good_since is None:
+        return False
+    streak = item.count + item.undated >= STREAK and not item.good_between
+    return item.good_since >= (1 if streak else GOOD) + GAPS * (item.good_between or 0)
+
+
+def may_be_current(item: LogTemplate, least: float) -> bool:
+    """Return whether errors without a time may be happening: nothing tells that they are over."""
+    if not item.undated or has_recovered(item):
+        return False
+    if not item.fatal and item.undated + item.recent < least:
+        return False
+    return (item.ordinary_since or 0) < max(ORDINARY, GAPS * (item.ordinary_between or 0))
+
+
+def _undated(facts: LogsFacts, context: CheckContext, items: list[LogTemplate]) -> Finding | None:
+    """Return `unknown` where errors without a time may be happening, None where there are none.
+
+    Raises:
+        NotObserved: the lines could not be understood.
+    """
+    _need_its_format(facts)
+    open_ones = [item for item in items if may_be_current(item, context.limits.warning or 1)]
+    if not open_ones:
+        return None
+    last = max(open_ones, key=lambda item: -(item.ordinary_since or 0))
+    number = sum(item.undated for item in open_ones)
+    since = last.ordinary_since or 0
+    after = f", {count_text(since, 'ordinary entry', 'ordinary entries')} after the last" if since else ""
+    return context.finding(
+        Status.UNKNOWN,
+        f"{count_text(number, 'error')} without a time near the end of the log, perhaps old{after}: "
+        f"{_quoted(last)}",
+        code=UNDATED,
+        source=facts.command,
+        hint="let the logger write the time, or read the log through journald or Docker",
+    )
 
 
 def _current(facts: LogsFacts, context: CheckContext, now: float) -> list[LogTemplate]:
@@ -223,11 +289,17 @@ def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) 
     current = [item for item in _current(facts, context, now) if item.category == category]
     counts = facts.errors or {}
     if not current:
-        _no_error_would_be_true(facts)
+        of_class = [item for item in facts.templates if item.category == category]
+        undated = _undated(facts, context, of_class)
+        if undated is not None:
+            return undated
         earlier = counts.get(category, 0)
         window = seconds_text(facts.window_seconds)
         if earlier:
             return context.ok(f"{count_text(earlier, f'{category} error')} in {window}, none of them current")
+        if past := sum(item.undated for item in of_class):
+            words = f"{count_text(past, f'{category} error')} without a time"
+            return context.ok(f"{words}, and nothing says that {'it is' if past == 1 else 'they are'} of now")
         seen = f" among {count_text(facts.entries, 'entry', 'entries')}" if facts.entries is not None else ""
         return context.ok(f"no {category} error in {window}{seen}")
     recent = sum(item.recent for item in current)
@@ -261,8 +333,9 @@ def _quoted(item: LogTemplate) -> str:
 
 def _evidence(item: LogTemplate, facts: LogsFacts, now: float) -> Evidence:
     peer = f" ({item.peer})" if item.peer else ""
+    more = f", and {item.undated} without a time" if item.undated else ""
     return Evidence(
-        text=f"{item.count} × {item.text or item.id}{peer}, last {_ago(item, now)}",
+        text=f"{item.count} × {item.text or item.id}{peer}, last {_ago(item, now)}{more}",
         value=item.count,
         unit="errors",
         source=facts.command,

@@ -42,6 +42,26 @@ class LogTemplate(Record, frozen=True, kw_only=True):
             unit="seconds",
         ),
     ] = None
+    undated: Annotated[
+        int,
+        gauge("opsctl_log_template_undated_entries", "Entries that may be of now, which cannot be told"),
+    ] = 0
+    ordinary_since: Annotated[
+        int | None,
+        gauge("opsctl_log_template_ordinary_since", "Ordinary entries of the log after its last one"),
+    ] = None
+    ordinary_between: Annotated[
+        int | None,
+        gauge("opsctl_log_template_ordinary_between", "Most ordinary entries between two of its last"),
+    ] = None
+    good_since: Annotated[
+        int | None,
+        gauge("opsctl_log_template_good_since", "Answered requests or words of recovery after its last one"),
+    ] = None
+    good_between: Annotated[
+        int | None,
+        gauge("opsctl_log_template_good_between", "Most of these between two of its last"),
+    ] = None
 
 
 class LogsFacts(Facts, frozen=True, kw_only=True, tag="logs"):

@@ -7,15 +7,16 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from opsctl.facts.logs import LogTemplate
-from opsctl.logs import entries as assembling
 from opsctl.logs.classes import CLASSES, CLIENT, Meaning, meaning, meaning_of_warning
+from opsctl.logs.dating import date
+from opsctl.logs.entries import assemble
+from opsctl.logs.recovery import Tally, least, with_request
 from opsctl.logs.templates import Group, Templates, mask
-from opsctl.logs.times import zone_offset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opsctl.logs.entries import Assembly, Entry, Line
+    from opsctl.logs.entries import Entry, Line
 
 WINDOW_SECONDS = 600.0
 RECENT_SECONDS = 60.0
@@ -39,7 +40,6 @@ class Analysis:
         self._format, self._now, self._redact = format, now, redact
         self._templates = Templates()
         self._parsed = self._unparsed = self._entries = self._untimed = 0
-        self._dated = False
         self._first: float | None = None
         self._last: float | None = None
 
@@ -48,55 +48,54 @@ class Analysis:
 
         Args:
             lines: the lines.
-            written_at: when the file was last changed; tells the zone of times without one.
+            written_at: when the file was last changed; tells the zone of times without one, and
+                when the last line was written.
         """
-        found = assembling.assemble(lines, self._format)
+        found = assemble(lines, self._format)
         self._parsed += found.parsed
         self._unparsed += found.unparsed
-        self._date(found, written_at)
-        for entry in found.entries:
-            self._take(entry)
+        date(found.entries, self._now, written_at)
+        tallies: dict[int, tuple[Group, Tally]] = {}
+        ordinary = 0
+        for at, entry in enumerate(found.entries):
+            ordinary += entry.quiet_before
+            group = self._take(entry)
+            if group is None:
+                ordinary += 1
+                continue
+            if entry.undated or (entry.time is not None and entry.time >= self._now - RECENT_SECONDS):
+                tally = tallies.setdefault(id(group), (group, Tally()))[1]
+                startup_only = group.meaning.category == "application" and not group.meaning.marker
+                tally.add(ordinary, entry, with_request(found.entries, at), startup_only)
+        for group, tally in tallies.values():
+            group.ordinary.append(tally.ordinary(ordinary))
+            group.good.append(tally.good(found.signs, self._now))
 
-    def _date(self, found: Assembly, written_at: float | None) -> None:
-        """Put every entry's time right: zone, missing times, the end of a log without times."""
-        if written_at is not None:
-            naive = next((item.time for item in reversed(found.entries) if item.naive and item.time), None)
-            if naive is not None:
-                assembling.with_zone(found.entries, zone_offset(naive, written_at))
-        self._dated = self._dated or any(item.time is not None for item in found.entries)
-        assembling.with_carried_times(found.entries)
-        if written_at is not None and found.entries and found.entries[-1].time is None:
-            found.entries[-1].time = written_at
-            for entry in assembling.error_run_at_end(found.entries):
-                entry.time = written_at
-
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: Entry) -> Group | None:
+        """Count an entry; return the group of errors that it belongs to, None where it is no error."""
         at = None if entry.time is None else min(entry.time, self._now)
         if at is not None:
             self._first = at if self._first is None else min(self._first, at)
             self._last = at if self._last is None else max(self._last, at)
             if at >= self._now - WINDOW_SECONDS:
                 self._entries += 1 + entry.quiet_before
-        warning = entry.level == "warning" and not entry.traceback
-        failed = entry.is_error or (entry.exception and not entry.level)
-        bare = not entry.level and not failed and _sounds_like_failure(entry.message)
-        if not (failed or warning or bare):
-            return
-        judge = meaning_of_warning if warning or bare else meaning
+        if not _tells_of_failure(entry):
+            return None
+        mere = not _failed(entry)
+        judge = meaning_of_warning if mere else meaning
         group = self._templates.add(
-            entry.key,
-            "warning" if warning or bare else "error",
-            lambda: _meaning(judge, entry, self._format),
+            entry.key, "warning" if mere else "error", lambda: _meaning(judge, entry, self._format)
         )
         if group.meaning.category == CLIENT:
-            return
+            return None
         group.last_text = entry.key
         group.fatal = group.fatal or _is_fatal(entry, group, self._format)
-        if at is None:
-            group.untimed += 1
-            self._untimed += 1
-        else:
+        if at is not None:
             group.times.append(at)
+        else:
+            self._untimed += 1
+            group.undated += entry.undated
+        return group
 
     def values(self) -> dict[str, Any]:
         """Return the fields of `LogsFacts` that the lines give."""
@@ -105,14 +104,14 @@ class Analysis:
         shown: list[LogTemplate] = []
         for group in self._templates.groups:
             within = sum(1 for at in group.times if at >= since)
-            if within and group.meaning.category in errors:
+            if (within or group.undated) and group.meaning.category in errors:
                 errors[group.meaning.category] += within
                 shown.append(self._template(group, within))
         shown.sort(key=lambda item: (-item.recent, -item.count, item.id))
         return {
             "errors": errors,
             "entries": self._entries,
-            "untimed_errors": 0 if self._dated else self._untimed,
+            "untimed_errors": self._untimed,
             "lines_parsed": self._parsed,
             "lines_unparsed": self._unparsed,
             "last_entry_at": self._last,
@@ -134,6 +133,7 @@ class Analysis:
         times = sorted(group.times)
         last = [at for at in times if at >= self._now - WINDOW_SECONDS][-_LAST_TIMES:]
         gaps = [later - earlier for earlier, later in itertools.pairwise(last)]
+        ordinary, good = least(group.ordinary), least(group.good)
         return LogTemplate(
             id=hashlib.blake2s(f"{group.meaning.category} {text}".encode(), digest_size=4).hexdigest(),
             category=group.meaning.category,
@@ -144,9 +144,14 @@ class Analysis:
             count=within,
             recent=sum(1 for at in times if at >= self._now - RECENT_SECONDS),
             fatal=group.fatal,
-            first_seen=times[0],
-            last_seen=times[-1],
+            first_seen=times[0] if times else None,
+            last_seen=times[-1] if times else None,
             longest_gap_seconds=max(gaps) if gaps else None,
+            undated=group.undated,
+            ordinary_since=ordinary.since if ordinary else None,
+            ordinary_between=ordinary.between if ordinary else None,
+            good_since=good.since if good else None,
+            good_between=good.between if good else None,
         )
 
 
@@ -177,6 +182,17 @@ _FAILURE_WORDS = (
     "conflict",
     "denied",
 )
+
+
+def _failed(entry: Entry) -> bool:
+    """Return whether an entry says itself that something failed."""
+    return entry.is_error or (bool(entry.exception) and not entry.level)
+
+
+def _tells_of_failure(entry: Entry) -> bool:
+    """Return whether an entry is worth asking what it means."""
+    warning = entry.level == "warning" and not entry.traceback
+    return _failed(entry) or warning or (not entry.level and _sounds_like_failure(entry.message))
 
 
 def _sounds_like_failure(message: str) -> bool:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from opsctl.logs.formats import ERROR_LEVELS, MAX_LINE, READERS
+from opsctl.logs.formats import READERS
+from opsctl.logs.heads import ERROR_LEVELS, MAX_LINE
+from opsctl.logs.patterns import Pattern
+from opsctl.logs.signs import Signs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from opsctl.logs.formats import Head
+    from opsctl.logs.heads import Head
 
 MAX_BODY_LINES = 400
-_CONTINUES = re.compile(
+_HEADED = frozenset({"laravel", "postgres", "nginx-error"})
+"""Formats in which each entry begins with a head, and what has none goes on with the entry above."""
+_CONTINUES = Pattern(
     r"[ \t]|Traceback \(most recent call last\)|During handling of the above|The above exception was"
     r"|Caused by:|\.\.\. \d+ more|#\d+ |\[stacktrace\]|\[previous exception\]|\"\}|\[SQL: "
     r"|\(Background on this|\[parameters: |DETAIL: |HINT: |LINE \d|-->|\^|\}|$"
+    r"|Multiple connection attempts failed|- host: "
 )
-_EXCEPTION = re.compile(
+_JOINS = Pattern(r"\b(?:DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):\s")
+_GROUP = Pattern(r"^(?: {0,80}\| ?){1,8}")
+"""The bars that Python draws before the lines of exception groups."""
+_EXCEPTION = Pattern(
     r"(?:[\w.$\\]{0,200}[.\\])?[A-Z]\w{0,80}(?:Error|Exception|Exit|Interrupt|Timeout|Refused|Conflict|Violation"
     r"|Failure|Disconnect)\w{0,30}(?::|\(|$)"
 )
-_LAST_OF_TRACEBACK = re.compile(r"[A-Za-z_][\w.]{2,200}(?::\s|$)")
+_LAST_OF_TRACEBACK = Pattern(r"[A-Za-z_][\w.]{2,200}(?::\s|$)")
 _TRACEBACK = "Traceback (most recent call last)"
+_GROUP_BEGINS = Pattern(r" *\+ Exception Group Traceback")
 
 
 class Line(NamedTuple):
@@ -40,7 +49,9 @@ class Entry:
     """One event of the log.
 
     `exception` is the last exception's own line, where there was one; `quiet_before` is how many
-    entries without any word of failure were passed over before it.
+    entries without any word of failure were passed over before it. `undated` says that it may be
+    of now and that this cannot be told. `route` is the request that failed, `passed` how many good
+    answers to it stood before this entry, `back` and `started` how many words of recovery.
     """
 
     time: float | None
@@ -52,6 +63,11 @@ class Entry:
     lines: int = 1
     traceback: bool = False
     quiet_before: int = 0
+    undated: bool = False
+    route: str = ""
+    passed: int = 0
+    back: int = 0
+    started: int = 0
 
     @property
     def is_error(self) -> bool:
@@ -69,9 +85,10 @@ class Entry:
 
 @dataclass
 class Assembly:
-    """Entries of a log, and how much of it was understood."""
+    """Entries of a log, how much of it was understood, and the signs of recovery up to its end."""
 
     entries: list[Entry] = field(default_factory=list)
+    signs: Signs = field(default_factory=Signs)
     parsed: int = 0
     unparsed: int = 0
 
@@ -87,7 +104,7 @@ _FAILURE_WORDS = (
     "err", "warn", "fatal", "crit", "alert", "emerg", "panic", "exce", "fail", "refus", "conflict", "denied",
     "timed out", "timeout", "trace", "terminated", "detail:", '" 5', " # ",
 )  # fmt: skip
-_JSON_FAILURE = re.compile(r'"(?:level|severity|lvl)\w*":\s?[4-6]\d|"\w{0,20}status\w{0,20}":\s?"?5\d\d')
+_JSON_FAILURE = Pattern(r'"(?:level|severity|lvl)\w*":\s?[4-6]\d|"\w{0,20}status\w{0,20}":\s?"?5\d\d')
 SAMPLE = 50
 
 
@@ -107,32 +124,42 @@ def assemble(lines: Iterable[Line], format: str) -> Assembly:
     """
     read = READERS[format]
     result = Assembly()
+    signs = result.signs
     current: Entry | None = None
     quiet, understood = SAMPLE, True
     passed: Line | None = None
     for line in lines:
         text = line.text[:MAX_LINE]
         first = text[:1]
-        if quiet < SAMPLE and (first.isdigit() or first == "{") and not may_fail(text):
-            quiet, passed, current = quiet + 1, line, None
+        if quiet < SAMPLE and _is_head(text, first, format) and not may_fail(text):
             result.count(understood)
+            if format == "postgres" and _JOINS.search(text, 0, 300):
+                continue  # goes with the entry above, whichever that is
+            signs.active = signs.active or _tells_of_failure(current)
+            if signs.active:
+                signs.see(text)
+            quiet, passed, current = quiet + 1, line, None
             continue
         head = read(text) if first and first not in " \t" else None
-        if head is not None and not (head.joins and current is not None):
-            current, understood = _entry(line, head), True
-        elif head is not None and current is not None:
-            _add_body(current, text, head.message)
+        if head is not None and head.joins:
+            if current is not None:
+                _add_body(current, text, head.message)
             result.count(True)
             continue
-        elif not text.strip() or (passed is not None and _belongs(None, text, format)):
+        if head is None and (not text.strip() or (passed is not None and _belongs(None, text, format))):
             continue
-        elif current is not None and _belongs(current, text, format):
+        if head is None and current is not None and _belongs(current, text, format):
             _add_body(current, text, "")
             result.count(True)
             continue
-        else:
-            current, understood = _unread(line, text), False
+        if head is None and format in _HEADED:  # the end of an entry that was cut, or another format
+            result.count(False)
+            continue
+        signs.active = signs.active or _tells_of_failure(current)
+        understood = head is not None
+        current = _unread(line, text) if head is None else _entry(line, head)
         current.quiet_before = quiet if result.entries else 0
+        _note_signs(signs, current, text)
         quiet, passed = 0, None
         result.count(understood)
         result.entries.append(current)
@@ -144,12 +171,37 @@ def assemble(lines: Iterable[Line], format: str) -> Assembly:
     return result
 
 
+def _is_head(text: str, first: str, format: str) -> bool:
+    """Return whether a line begins an entry for certain, by its first characters alone."""
+    if format == "laravel":
+        return first == "[" and text[5:6] == "-" and text.find("] ", 20, 40) > 0
+    if format in ("postgres", "nginx-error"):
+        return first.isdigit() and text[4:5] in ("-", "/") and text[13:14] == ":"
+    return first.isdigit() or first == "{"
+
+
+def _tells_of_failure(entry: Entry | None) -> bool:
+    """Return whether an entry makes it worth looking for signs of recovery."""
+    return entry is not None and (entry.is_error or entry.level in ("", "warning"))
+
+
+def _note_signs(signs: Signs, entry: Entry, text: str) -> None:
+    """Tell the signs of an entry, and the entry what they have counted before it."""
+    if entry.route:
+        signs.failed(entry.route)
+    elif signs.active and entry.level in ("", "info", "debug"):
+        signs.see(text)
+    entry.passed = signs.passed.get(entry.route, 0)
+    entry.back, entry.started = signs.back, signs.started
+
+
 def _entry(line: Line, head: Head) -> Entry:
     known = line.time is not None
     message, _, body = head.message.partition("\n")
     entry = Entry(
         line.time if known else head.time, head.naive and not known, head.level or line.level, message
     )
+    entry.route = head.route
     for extra in body.split("\n")[:MAX_BODY_LINES] if body else ():
         _add_body(entry, extra, "")
     return entry
@@ -166,7 +218,7 @@ def _unread(line: Line, text: str) -> Entry:
 
 def _belongs(current: Entry | None, text: str, format: str) -> bool:
     """Return whether a line without a head goes on with the entry above."""
-    if format in ("laravel", "postgres", "nginx-error"):
+    if format in _HEADED:
         return True
     if _CONTINUES.match(text):
         return True
@@ -183,32 +235,10 @@ def _add_body(entry: Entry, text: str, detail: str) -> None:
         return
     if detail and not entry.detail:
         entry.detail = detail
-    if text.startswith(_TRACEBACK):
+    if entry.traceback and text[:8].lstrip()[:1] == "|":
+        text = _GROUP.sub("", text, count=1)
+    text = text.removeprefix("Caused by: ")
+    if text.startswith(_TRACEBACK) or _GROUP_BEGINS.match(text):
         entry.traceback = True
-    elif (_LAST_OF_TRACEBACK if entry.traceback else _EXCEPTION).match(text):
+    elif text.startswith("Error: ") or (_LAST_OF_TRACEBACK if entry.traceback else _EXCEPTION).match(text):
         entry.exception = text[:1000]
-
-
-def with_zone(entries: list[Entry], offset: int) -> None:
-    """Shift naive times by a zone's offset, in place."""
-    for entry in entries:
-        if entry.naive and entry.time is not None:
-            entry.time -= offset
-
-
-def with_carried_times(entries: list[Entry]) -> None:
-    """Give entries without a time the time of the entry before, in place."""
-    last: float | None = None
-    for entry in entries:
-        if entry.time is None:
-            entry.time = last
-        else:
-            last = entry.time
-
-
-def error_run_at_end(entries: list[Entry]) -> Iterator[Entry]:
-    """Yield the errors that are the very last entries: those that a log without times dates by itself."""
-    for entry in reversed(entries):
-        if not entry.is_error:
-            return
-        yield entry

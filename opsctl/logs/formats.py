@@ -5,52 +5,23 @@ A line that is not a head belongs to the entry above it: tracebacks, stack trace
 
 from __future__ import annotations
 
-import json
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from opsctl.logs import times
+from opsctl.logs.heads import LEVELS, Head, level_of
+from opsctl.logs.json_format import json_head
+from opsctl.logs.patterns import Pattern
+from opsctl.logs.signs import route_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ERROR_LEVELS = frozenset({"error", "fatal"})
-_LEVELS = {
-    "trace": "debug", "debug": "debug", "verbose": "debug", "info": "info", "information": "info",
-    "notice": "info", "log": "info", "statement": "info", "success": "info", "warn": "warning",
-    "warning": "warning", "err": "error", "error": "error", "severe": "error",
-    "fatal": "fatal", "critical": "fatal", "crit": "fatal", "alert": "fatal", "emerg": "fatal",
-    "emergency": "fatal", "panic": "fatal",
-}  # fmt: skip
-MAX_LINE = 8192
-"""Characters of a line that are looked at."""
-
-
-class Head(NamedTuple):
-    """What the first line of an entry says.
-
-    `level` is debug, info, warning, error, fatal, or empty where the line does not say.
-    `joins` marks a line that has a head of its own and yet belongs to the entry above.
-    """
-
-    time: float | None
-    naive: bool
-    level: str
-    message: str
-    joins: bool = False
-
-
-def level_of(word: str) -> str:
-    """Return the level that a word of any logger means, empty where it is none."""
-    return _LEVELS.get(word.strip().lower(), "")
-
-
-_WORDS = "|".join(sorted(_LEVELS, key=len, reverse=True))
-_LEADING_LEVEL = re.compile(rf"(?i)[\[<(]?({_WORDS})[\])>]?(?::|\s+\||\s+-|\s{{2,}}|\]|(?<=[\])>]))\s*")
-_INNER_LEVEL = re.compile(rf"(?:^|[\s\[|:(.])({_WORDS.upper()})(?=[\s\]|:),]|$)")
+_WORDS = "|".join(sorted(LEVELS, key=len, reverse=True))
+_LEADING_LEVEL = Pattern(rf"(?i)[\[<(]?({_WORDS})[\])>]?(?::|\s+\||\s+-|\s{{2,}}|\]|(?<=[\])>]))\s*")
+_INNER_LEVEL = Pattern(rf"(?:^|[\s\[|:(.])({_WORDS.upper()})(?=[\s\]|:),]|$)")
 _SPACES = " \t|,-:"
-_STATUS_5XX = re.compile(r'"\s5\d\d(?:\s|$)')
-_STATUS = re.compile(r'HTTP/\d(?:\.\d)?"\s(\d{3})(?:\s|$)')
+_STATUS_5XX = Pattern(r'"\s5\d\d(?:\s|$)')
+_STATUS = Pattern(r'HTTP/\d(?:\.\d)?"\s(\d{3})(?:\s|$)')
 
 
 def plain(line: str) -> Head | None:
@@ -72,9 +43,11 @@ def plain(line: str) -> Head | None:
     else:
         return _access(line)
     status = _STATUS.search(message)
-    if status is not None and status.group(1)[0] == "5" and level in ("", "info"):
+    failed = status is not None and status.group(1)[0] == "5"
+    if failed and level in ("", "info"):
         level = "error"
-    return Head(moment.seconds if moment else None, bool(moment and moment.naive), level, message)
+    route = route_of(message) if failed else ""
+    return Head(moment.seconds if moment else None, bool(moment and moment.naive), level, message, route)
 
 
 def _access(line: str) -> Head | None:
@@ -82,8 +55,10 @@ def _access(line: str) -> Head | None:
     moment = times.common(line)
     if moment is None:
         return None
-    level = "error" if _STATUS_5XX.search(line, moment.end) else "info"
-    return Head(moment.seconds, moment.naive, level, line[moment.end :].lstrip("] "))
+    message = line[moment.end :].lstrip("] ")
+    if _STATUS_5XX.search(message) is None:
+        return Head(moment.seconds, moment.naive, "info", message)
+    return Head(moment.seconds, moment.naive, "error", message, route_of(message))
 
 
 def nginx(line: str) -> Head | None:
@@ -91,7 +66,7 @@ def nginx(line: str) -> Head | None:
     return _access(line)
 
 
-_NGINX_ERROR = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(\w+)\] (?:\d+#\d+: )?(?:\*\d+ )?")
+_NGINX_ERROR = Pattern(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(\w+)\] (?:\d+#\d+: )?(?:\*\d+ )?")
 
 
 def nginx_error(line: str) -> Head | None:
@@ -104,7 +79,7 @@ def nginx_error(line: str) -> Head | None:
     return Head(moment.seconds, moment.naive, level, line[match.end() :])
 
 
-_LARAVEL = re.compile(r"\[[^\]]{19,35}\] [\w.-]{1,60}?\.([A-Z]{4,9}): ")
+_LARAVEL = Pattern(r"\[[^\]]{19,35}\] [\w.-]{1,60}?\.([A-Z]{4,9}): ")
 
 
 def laravel(line: str) -> Head | None:
@@ -117,7 +92,7 @@ def laravel(line: str) -> Head | None:
     return Head(moment.seconds, moment.naive, level_of(match.group(1)), message)
 
 
-_POSTGRES = re.compile(
+_POSTGRES = Pattern(
     r"\b(DEBUG\d?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):\s+"
 )
 _JOINING = frozenset({"DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION"})
@@ -138,81 +113,12 @@ def postgres(line: str) -> Head | None:
     level = level_of(word.rstrip("12345"))
     if "was terminated by signal" in message:  # a crash of the server is only worth a LOG to PostgreSQL
         level = "fatal"
-    return Head(moment.seconds, moment.naive, level, message, word in _JOINING)
-
-
-_TIME_KEYS = ("timestamp", "time", "ts", "@timestamp", "asctime", "datetime", "date", "created", "t")
-_LEVEL_KEYS = ("level", "severity", "levelname", "log.level", "lvl", "error_severity", "level_name")
-_MESSAGE_KEYS = ("message", "msg", "event", "text", "log")
-_ERROR_KEYS = ("exc_info", "exception", "traceback", "error", "err", "stack", "stack_trace", "exc_text")
-_STATUS_KEYS = ("status", "status_code", "http_status", "response_status")
-_NUMBERED = ((60, "fatal"), (50, "error"), (40, "warning"), (30, "info"))
+    return Head(moment.seconds, moment.naive, level, message, joins=word in _JOINING)
 
 
 def json_line(line: str) -> Head | None:
-    """A line that is one JSON object, in the words of any common logger."""
-    if not line.startswith("{"):
-        return plain(line)
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    moment = _json_time(value)
-    level = _json_level(value)
-    status = _first(value, _STATUS_KEYS)
-    if level in ("", "info") and str(status).isdecimal() and 500 <= int(str(status)) <= 599:
-        level = "error"
-    message = _text(_first(value, _MESSAGE_KEYS))
-    error = _text(_first(value, _ERROR_KEYS))
-    if error and error not in message:
-        message = f"{message}\n{error}" if message else error
-    if status is not None and not error:
-        path = _text(_first(value, ("path", "url", "uri", "route")))
-        message = f"{message} {path} {status}".strip()
-    if not level and error:
-        level = "error"
-    return Head(moment.seconds if moment else None, bool(moment and moment.naive), level, message)
-
-
-def _first(value: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    return next((value[key] for key in keys if value.get(key) not in (None, "", False, [], {})), None)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value[:MAX_LINE]
-    if isinstance(value, dict):
-        parts = [_text(_first(value, ("type", "name", "class"))), _text(_first(value, ("message", "msg")))]
-        stack = _text(_first(value, ("stack", "stacktrace", "traceback")))
-        joined = ": ".join(part for part in parts if part)
-        return joined or stack or json.dumps(value, default=str)[:MAX_LINE]
-    if isinstance(value, list):
-        return "\n".join(_text(item) for item in value[:50])[:MAX_LINE]
-    return str(value)
-
-
-def _json_time(value: dict[str, Any]) -> times.Moment | None:
-    found = _first(value, _TIME_KEYS)
-    if isinstance(found, bool):
-        return None
-    if isinstance(found, (int, float)):
-        return times.unix(float(found))
-    return times.parse(found) if isinstance(found, str) else None
-
-
-def _json_level(value: dict[str, Any]) -> str:
-    found = _first(value, _LEVEL_KEYS)
-    if isinstance(found, dict):
-        found = found.get("name", "")
-    if isinstance(found, (int, float)) and not isinstance(found, bool):
-        python = not any(key in value for key in ("pid", "hostname", "v"))  # pino and bunyan: 50 is error
-        scale = ((50, "fatal"), (40, "error"), (30, "warning"), (20, "info")) if python else _NUMBERED
-        return next((name for least, name in scale if found >= least), "debug")
-    return level_of(found) if isinstance(found, str) else ""
+    """A line that is one JSON object, in the words of any common logger; others are read as plain."""
+    return json_head(line) if line.startswith("{") else plain(line)
 
 
 READERS: dict[str, Callable[[str], Head | None]] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.logs import times
 from opsctl.logs.entries import Line
-from opsctl.logs.formats import MAX_LINE
+from opsctl.logs.heads import MAX_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +17,20 @@ _PRIORITIES = {"0": "fatal", "1": "fatal", "2": "fatal", "3": "error", "4": "war
 """Syslog priorities that say something; 5 and 6 are what all output gets by default."""
 
 
-def file_lines(data: bytes) -> Iterator[Line]:
-    """Yield the lines of a file; bytes that are not UTF-8 are replaced."""
+def file_lines(data: bytes, known: int | None = None, seen_at: float = 0.0) -> Iterator[Line]:
+    """Yield the lines of a file; bytes that are not UTF-8 are replaced.
+
+    Args:
+        data: the file's end.
+        known: bytes of it that were there at a first look; a line that ends behind them came later.
+        seen_at: when such lines were seen to come, which is their time.
+    """
+    end = -1
     for raw in data.split(b"\n"):
+        end += len(raw) + 1
         if raw:
-            yield Line(raw[: MAX_LINE * 4].decode("utf-8", "replace").rstrip("\r"))
+            text = raw[: MAX_LINE * 4].decode("utf-8", "replace").rstrip("\r")
+            yield Line(text, seen_at if known is not None and end > known else None)
 
 
 def json_file_lines(data: bytes) -> Iterator[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 from dataclasses import dataclass
@@ -16,13 +17,18 @@ FIRST_BLOCK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of a file: whole lines, oldest first. `complete` where it reaches the file's beginning."""
+    """The end of a file: whole lines, oldest first. `complete` where it reaches the file's beginning.
+
+    `known` bytes of `data` were there at a first look, where there were two.
+    """
 
     data: bytes
     size: int
     read: int
     complete: bool
     modified_at: float
+    inode: int = 0
+    known: int | None = None
 
 
 class NotAFile(Exception):
@@ -63,7 +69,32 @@ def read_tail(path: Path, most: int, enough: Callable[[bytes, int], bool]) -> Ta
         if start > 0:  # the first line is most likely cut
             cut = data.find(b"\n")
             data = data[cut + 1 :] if cut >= 0 else b""
-        return Tail(data, size, read, start == 0, status.st_mtime)
+        return Tail(data, size, read, start == 0, status.st_mtime, status.st_ino)
+
+
+def read_further(path: Path, tail: Tail, most: int) -> Tail:
+    """Return a tail with what has been written since behind it.
+
+    A file that is shorter now, or another one, was emptied or rotated: then the tail stays as it is.
+
+    Raises:
+        OSError: it cannot be opened or read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_ino != tail.inode or status.st_size < tail.size:
+            return tail
+        file.seek(tail.size)
+        more = file.read(min(most, status.st_size - tail.size))
+    return dataclasses.replace(
+        tail,
+        data=tail.data + more,
+        size=tail.size + len(more),
+        read=tail.read + len(more),
+        modified_at=status.st_mtime,
+        known=len(tail.data),
+    )
 
 
 def _old_enough(block: bytes, read: int, enough: Callable[[bytes, int], bool]) -> bool:

@@ -11,10 +11,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from opsctl.logs.patterns import Pattern
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opsctl.logs.classes import Meaning
+    from opsctl.logs.recovery import Since
 
 MAX_GROUPS = 200
 MAX_WORDS = 40
@@ -23,17 +26,17 @@ SIMILARITY = 0.6
 
 _MASKS = (
     (
-        re.compile(r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"),
+        Pattern(r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b"),
         "<uuid>",
     ),
-    (re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), "<email>"),
-    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"), "<ip>"),
-    (re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<hex>"),
-    (re.compile(r"(?<=:)\d{2,5}\b(?=[/\s\"',;)\]]|$)"), "<port>"),
-    (re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:ms|s|MB|kB|KB|GB|B|%)?(?![\w])"), "<n>"),
+    (Pattern(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), "<email>"),
+    (Pattern(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"), "<ip>"),
+    (Pattern(r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<hex>"),
+    (Pattern(r"(?<=:)\d{2,5}\b(?=[/\s\"',;)\]]|$)"), "<port>"),
+    (Pattern(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:ms|s|MB|kB|KB|GB|B|%)?(?![\w])"), "<n>"),
 )
-_LONG_NUMBER = re.compile(r"\d{4,}")
-_KEPT = re.compile(
+_LONG_NUMBER = Pattern(r"\d{4,}")
+_KEPT = Pattern(
     r"((?:(?<=\" )|(?<=with )|(?<=status )|(?<=status=)|(?<=code ))[45]\d\d\b|\(\d{1,3}: |errno \d{1,3}"
     r"|port \d{2,5}|SQLSTATE\[\w{5}\])",
     re.I,
@@ -56,7 +59,8 @@ def mask(text: str) -> str:
 class Group:
     """Events of one kind: what they mean, the first and the last as they were, and when they came.
 
-    `words` hold `<*>` where the events differ.
+    `words` hold `<*>` where the events differ; `undated` of them may be of now. `ordinary` and
+    `good` tell for each log what came after the last one.
     """
 
     words: list[str]
@@ -65,7 +69,9 @@ class Group:
     last_text: str = ""
     fatal: bool = False
     times: list[float] = field(default_factory=list)
-    untimed: int = 0
+    undated: int = 0
+    ordinary: list[Since] = field(default_factory=list)
+    good: list[Since] = field(default_factory=list)
 
     @property
     def text(self) -> str:

@@ -6,11 +6,15 @@ how much that was wrong.
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from opsctl.logs.patterns import Pattern
+
+if TYPE_CHECKING:
+    import re
 
 _NAMES = "jan feb mar apr may jun jul aug sep oct nov dec"
 MONTHS = {name: number for number, name in enumerate(_NAMES.split(), start=1)}
@@ -20,15 +24,15 @@ ISO = (
     r"(?P<date>\d{4}[-/]\d\d[-/]\d\d)[T ](?P<clock>\d\d:\d\d:\d\d)(?P<fraction>[.,]\d{1,9})?"
     r" ?(?P<zone>Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b|(?:(?<= )[A-Z]{3,5}\b(?= \[)))?"
 )
-_ISO = re.compile(rf"\[?{ISO}\]?[,:]?\s?")
-_COMMON = re.compile(
+_ISO = Pattern(rf"\[?{ISO}\]?[,:]?\s?")
+_COMMON = Pattern(
     r"(?P<day>\d\d)/(?P<month>[A-Z][a-z]{2})/(?P<year>\d{4}):(?P<clock>\d\d:\d\d:\d\d) (?P<zone>[+-]\d{4})"
 )
-_REDIS = re.compile(
+_REDIS = Pattern(
     r"(?:\d+:[A-Z] )?(?P<day>\d\d) (?P<month>[A-Z][a-z]{2}) (?P<year>\d{4}) (?P<clock>\d\d:\d\d:\d\d)"
     r"(?P<fraction>\.\d{1,6})?\s?"
 )
-_PHP = re.compile(
+_PHP = Pattern(
     r"\[(?P<day>\d\d)-(?P<month>[A-Z][a-z]{2})-(?P<year>\d{4}) (?P<clock>\d\d:\d\d:\d\d)"
     r"(?P<fraction>\.\d{1,6})?(?: (?P<zone>[A-Za-z_/+0-9:-]{1,40}))?\]\s?"
 )

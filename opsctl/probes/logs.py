@@ -6,6 +6,7 @@ megabytes costs.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from opsctl.logs import times
 from opsctl.logs.analysis import HISTORY_SECONDS, WINDOW_SECONDS, Analysis
 from opsctl.logs.formats import READERS
 from opsctl.logs.stores import file_lines, journal_lines, json_file_lines, stream_lines
-from opsctl.logs.tail import NotAFile, Tail, read_tail
+from opsctl.logs.tail import NotAFile, Tail, read_further, read_tail
 from opsctl.probes.base import ProbeError
 from opsctl.stack.specs import LogSpec
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from opsctl.facts.logs import LogTemplate
     from opsctl.logs.entries import Line
     from opsctl.probes.base import ProbeContext
     from opsctl.probes.docker_api import DockerApi
@@ -33,6 +35,11 @@ HISTORY_BYTES = 256 * 1024
 JOURNAL_ENTRIES = 5000
 CONTAINER_LINES = 3000
 MAX_CONTAINERS = 8
+SECOND_LOOK_SECONDS = 1.0
+"""A log whose lines have no time is watched for so long where it ends in errors."""
+GROWTH_BYTES = 256 * 1024
+NEAR_THE_END = 50
+"""Errors with more ordinary entries behind them are not worth a second look."""
 
 
 def probe(context: ProbeContext) -> LogsFacts:
@@ -88,12 +95,15 @@ class _Reader:
             tail = self.tail(path, READERS[self.spec.format])
         except (FileNotFoundError, NotADirectoryError):
             return self._absent(path)
-        tails = [tail]
+        before: list[Tail] = []
         first = next(iter(self._times(tail.data)), None)
         if tail.complete and (first is None or first > self.now - HISTORY_SECONDS):
-            tails[:0] = self.rotated(path, READERS[self.spec.format])
-        for each in tails:
-            self.analysis.add(file_lines(each.data), each.modified_at)
+            before = self.rotated(path, READERS[self.spec.format])
+        self._analyse(before, tail)
+        if self._undated_errors():
+            tail = self._look_again(path, tail)
+            self.analysis = Analysis(self.spec.format, self.now, self.context.redactor.text)
+            self._analyse(before, tail)
         last = self.analysis.values()["last_entry_at"]
         return self.facts(
             str(path),
@@ -101,6 +111,30 @@ class _Reader:
             size_bytes=tail.size,
             last_entry_at=tail.modified_at if tail.size and last is None else last,
         )
+
+    def _analyse(self, before: list[Tail], tail: Tail) -> None:
+        """Take in a file's end, and that of the one before it, as the one log that they are."""
+        lines = (line for each in before for line in file_lines(each.data))
+        fresh = file_lines(tail.data, tail.known, self.now)
+        self.analysis.add(itertools.chain(lines, fresh), tail.modified_at)
+
+    def _undated_errors(self) -> bool:
+        """Return whether the file's last entries are errors of which nobody knows whether they are of now."""
+        found: list[LogTemplate] = self.analysis.values()["templates"]
+        return any(item.undated and (item.ordinary_since or 0) < NEAR_THE_END for item in found)
+
+    def _look_again(self, path: Path, tail: Tail) -> Tail:
+        """Return the file's end with what is written in the next second: that alone is surely of now."""
+        if self.context.left < 2 * SECOND_LOOK_SECONDS:
+            return tail
+        time.sleep(SECOND_LOOK_SECONDS)
+        try:
+            longer = read_further(path, tail, GROWTH_BYTES)
+        except OSError:
+            return tail
+        self.now = time.time()
+        self.bytes_read += longer.read - tail.read
+        return longer
 
     def _absent(self, path: Path) -> LogsFacts:
         """A log that is not there: Laravel makes its own with the first entry, others should have one."""
@@ -202,7 +236,7 @@ class _Reader:
         return self.facts(f"journal of {unit}", f"journalctl -u {unit} --since=-10min")
 
     def containers(self, service: str) -> LogsFacts:
-        from opsctl.probes.container import own_containers
+        from opsctl.probes.container_listing import own_containers
         from opsctl.probes.docker_api import ApiError, api, cannot_look, containers
 
         engine = api(self.context)

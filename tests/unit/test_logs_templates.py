@@ -144,13 +144,6 @@ def test_an_error_is_new_only_where_the_log_is_old_enough() -> None:
     assert "logs/new-error" not in failing(analysed(sorted(old + before, reverse=True) + new))
 
 
-def test_a_log_without_times_is_not_called_clean() -> None:
-    analysis = Analysis("uvicorn", NOW, Redactor().text)
-    analysis.add(file_lines(b"ERROR:    first\nINFO:     fine\n"), NOW - 5)
-    facts = LogsFacts(format="uvicorn", **analysis.values())
-    assert judged(facts)["logs/application-errors"].status is Status.UNKNOWN
-
-
 def test_a_log_of_another_format_is_not_called_clean() -> None:
     analysis = Analysis("laravel", NOW, Redactor().text)
     analysis.add(file_lines(b"10.0.0.1 GET / 200\n" * 30), NOW)

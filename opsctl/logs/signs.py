@@ -1,0 +1,98 @@
+"""Signs that what failed works again: good answers to the same request, words of recovery. Pure.
+
+One success proves little where failures are rare: counts are kept so that the run of good signs
+since the last error can be compared with the runs between the errors before.
+"""
+
+from __future__ import annotations
+
+from opsctl.logs.patterns import Pattern
+
+MAX_ROUTES = 8
+"""Routes that are watched at once; further ones have only the clock."""
+MAX_ROUTE = 200
+
+_REQUEST = Pattern(r'"([A-Z]{3,7} /[^ ?"]{0,300})[^"]{0,2000}"\s(\d{3})(?:\s|$)')
+_JSON_STATUS = Pattern(r'"\w{0,20}status\w{0,20}":\s?"?([234]\d\d)\b')
+_BACK = (
+    "connection established",
+    "connection restored",
+    "reconnected",
+    "connected to ",
+    "started streaming",
+)
+_NOT_BACK = ("not connected", "disconnected", "lost", "retry", "trying to", "will be")
+_STARTED = (
+    "startup complete",
+    "ready to accept connections",
+    "start worker process",
+    "resuming normal operations",
+)
+CLIENT_CLOSED = "499"
+
+
+def route_of(message: str) -> str:
+    """Return what tells an access log's request from others, empty where the line is of no request.
+
+    It is the beginning of what stands in the log: `"GET /orders`; up to the first part of the
+    path that holds a digit, since numbers change from request to request.
+    """
+    match = _REQUEST.search(message)
+    return f'"{_without_numbers(match.group(1))}' if match else ""
+
+
+def json_route(path: str) -> str:
+    """Return the same of a JSON log's path."""
+    return f'"{_without_numbers(path.partition("?")[0])}' if path.startswith("/") else ""
+
+
+def _without_numbers(path: str) -> str:
+    path = path[:MAX_ROUTE]
+    at = next((at for at, character in enumerate(path) if character.isdigit()), -1)
+    return path if at < 0 else path[: path.rfind("/", 0, at) + 1]
+
+
+class Signs:
+    """Counts good signs in one log, once something has failed in it.
+
+    `passed` are the good answers by route, `back` and `started` the words of connections that
+    are there again and of processes that have started.
+    """
+
+    def __init__(self) -> None:
+        self.active = False
+        self.passed: dict[str, int] = {}
+        self.back = self.started = 0
+
+    def failed(self, route: str) -> None:
+        """Watch the route of a request that failed."""
+        if route and len(self.passed) < MAX_ROUTES:
+            self.passed.setdefault(route, 0)
+
+    def see(self, text: str) -> None:
+        """Take in a line that tells of no failure."""
+        for route in self.passed:
+            if _answered(text, route):
+                self.passed[route] += 1
+        lowered = text[:400].lower()
+        if any(word in lowered for word in _STARTED):
+            self.started += 1
+            self.back += 1
+        elif any(word in lowered for word in _BACK) and not any(word in lowered for word in _NOT_BACK):
+            self.back += 1
+
+
+def _answered(text: str, route: str) -> bool:
+    """Return whether a line is of the route and shows that it was answered."""
+    at = text.find(route)
+    if at < 0:
+        return False
+    end = at + len(route)
+    if route[-1] != "/" and text[end : end + 1] not in (" ", "?", '"'):
+        return False
+    if route[1] == "/":
+        status = _JSON_STATUS.search(text)
+        return status is not None and status.group(1) != CLIENT_CLOSED
+    closed = text.find('" ', end)
+    status_text = text[closed + 2 : closed + 5]
+    return closed > 0 and status_text[:1] in ("2", "3", "4") and status_text != CLIENT_CLOSED
