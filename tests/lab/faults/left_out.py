@@ -1,0 +1,21 @@
+"""Slugs that no fault of the lab shows, each with the reason: what cannot be shown truly is not faked."""
+
+from __future__ import annotations
+
+LEFT_OUT: dict[str, str] = {
+    "docker/no-permission": "no fault of the system but of who asks: the faults that run opsctl as nobody "
+    "expect it as missing evidence, not as a cause",
+    "host/clock-skew": "the machines share the kernel's clock with this one: setting it would set it for "
+    "everything that runs here",
+    "host/memory-pressure": "stalls of all processes for want of memory are counted for the whole kernel: "
+    "everything that runs here would have to stand still for half a minute",
+    "host/rebooted": "the machines share the kernel, whose start they show, and it is not started anew; "
+    "the check is off unless the stack file sets a limit",
+    "host/swap-thrashing": "a swap area belongs to the kernel: everything that runs here would be swapped "
+    "out with the lab",
+    "postgres/version-unsupported": "Debian has one version of PostgreSQL, and it is supported",
+}
+"""Slug -> why no machine of this kind can show it."""
+
+NOT_YET: frozenset[str] = frozenset()
+"""Slugs that could be shown and wait for somebody to write the fault."""
