@@ -75,7 +75,7 @@ class Rostferrum(System):
             done
             seq -f {ROOT}/dist/catalog/category-%g 649 | xargs mkdir -p
             echo '<!doctype html><title>Category</title>' > /tmp/page
-            seq -f {ROOT}/dist/catalog/category-%g/index.html 649 | xargs tee < /tmp/page > /dev/null
+            seq -f {ROOT}/dist/catalog/category-%g/index.html 649 | xargs sh -c 'tee "$@" < /tmp/page > /dev/null' sh
             echo '<!doctype html><title>Rostferrum</title>' > {ROOT}/dist/index.html
             echo '<!doctype html><title>not here</title>' > {ROOT}/dist/404.html
             mkdir -p /var/cache/nginx && chown www-data: /var/cache/nginx
