@@ -12,7 +12,8 @@ from opsctl.model import Evidence, Status, worst
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opsctl.facts.postgres import PostgresFacts, Replica
+    from opsctl.facts.postgres import PostgresFacts
+    from opsctl.facts.postgres_replication import Replica
     from opsctl.model import Finding
 
 _GIB = 1024**3

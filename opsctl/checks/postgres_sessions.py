@@ -12,7 +12,8 @@ from opsctl.model import Evidence, Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opsctl.facts.postgres import PostgresFacts, Session
+    from opsctl.facts.postgres import PostgresFacts
+    from opsctl.facts.postgres_sessions import Session
     from opsctl.model import Finding
 
 _MAINTENANCE = (

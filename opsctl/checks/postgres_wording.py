@@ -11,7 +11,8 @@ from opsctl.model import Evidence
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opsctl.facts.postgres import Holder, PostgresFacts, Session
+    from opsctl.facts.postgres import PostgresFacts
+    from opsctl.facts.postgres_sessions import Holder, Session
 
 CHAIN = (
     "select pid, pg_blocking_pids(pid) as blocked_by, state, application_name, now() - xact_start as age, "

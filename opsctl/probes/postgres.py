@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from opsctl.facts.base import Connection, FactProblem
-from opsctl.facts.postgres import (
-    Database,
-    Index,
-    LockCount,
-    PostgresFacts,
-    Replica,
-    Sequence,
-    Slot,
-    Table,
-    Window,
-)
+from opsctl.facts.postgres import PostgresFacts
+from opsctl.facts.postgres_relations import Database, Index, Sequence, Table
+from opsctl.facts.postgres_replication import Replica, Slot
+from opsctl.facts.postgres_sessions import LockCount
+from opsctl.facts.postgres_settings import Window
 from opsctl.probes import postgres_parsing as parsing
 from opsctl.probes import postgres_queries as queries
 from opsctl.probes.addresses import beyond_loopback

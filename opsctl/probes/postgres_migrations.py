@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from opsctl.facts.postgres import Migrations
+from opsctl.facts.postgres_relations import Migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from opsctl.facts.postgres import (
-    Activity,
-    Holder,
-    PoolShare,
-    Session,
-    Settings,
-    Statement,
-    WantedTable,
-)
+from opsctl.facts.postgres_relations import WantedTable
+from opsctl.facts.postgres_sessions import Activity, Holder, PoolShare, Session, Statement
+from opsctl.facts.postgres_settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from opsctl.facts.postgres import Database
+    from opsctl.facts.postgres_relations import Database
     from opsctl.stack.specs import ServiceSpec
 
 Row = dict[str, Any]

@@ -15,17 +15,11 @@ from opsctl.checks import find_check
 from opsctl.checks.base import CheckContext, Limits
 from opsctl.checks.postgres_schema import END_OF_LIFE
 from opsctl.facts.base import Connection
-from opsctl.facts.postgres import (
-    Database,
-    Migrations,
-    PostgresFacts,
-    Replica,
-    Session,
-    Settings,
-    Slot,
-    Table,
-    Window,
-)
+from opsctl.facts.postgres import PostgresFacts
+from opsctl.facts.postgres_relations import Database, Migrations, Table
+from opsctl.facts.postgres_replication import Replica, Slot
+from opsctl.facts.postgres_sessions import Session
+from opsctl.facts.postgres_settings import Settings, Window
 from opsctl.judge import judge
 from opsctl.model import Finding, Reading, ServiceSummary, Snapshot, StackSummary, Status, Target
 from opsctl.probes import postgres_migrations as migrations
