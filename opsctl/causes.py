@@ -137,8 +137,11 @@ def _assemble(
     leaders = [item for item in roots if weight(item) is most and role_of(item.id) != "risk"]
     leaders = leaders or [item for item in roots if weight(item) is most]
     leading = {item.key for item in leaders}
+    # blocked is unseen too: had its parent been the reason, the symptom would be explained by that
     unseen = FindingIndex(
-        item for item in every if item.status is Status.UNKNOWN and role_of(item.id) != "risk"
+        item
+        for item in every
+        if item.status in (Status.UNKNOWN, Status.BLOCKED) and role_of(item.id) != "risk"
     )
     candidates: dict[tuple[str, str, str], Finding] = {}
     accounted: dict[tuple[str, str, str], Finding] = {}

@@ -129,6 +129,12 @@ def test_a_symptom_with_an_unseen_suspect_proves_nothing() -> None:
     assert [(item.id, item.target) for item in causes.candidates] == [("postgres/down", "db")]
 
 
+def test_a_symptom_with_a_blocked_suspect_proves_nothing() -> None:
+    causes = ranked(finding("http/status", "backend"), finding("postgres/down", "db", "blocked"))
+    assert causes.proven == []
+    assert [(item.id, item.target) for item in causes.candidates] == [("postgres/down", "db")]
+
+
 def test_an_unseen_suspect_does_not_unprove_a_cause() -> None:
     causes = ranked(finding("redis/down", "redis"), finding("postgres/down", "db", "unknown"))
     assert names(causes) == [("redis/down", "redis")]
@@ -178,6 +184,21 @@ def test_the_same_fault_at_several_places_of_a_service_is_one_fault() -> None:
     assert len(causes.proven[0].chain) == 1
 
 
+def test_a_critical_fault_comes_before_a_warning_that_explains_much() -> None:
+    by = explanations(STACK, RULES, even_as_warning=("postgres/connections",))
+    pages = [finding("http/status", "backend", subject=f"/{number}") for number in range(4)]
+    weak = finding("postgres/connections", "db", "warning")
+    causes = ranked(weak, *pages, finding("telegram/token-invalid", "bot"), by=by)
+    assert names(causes) == [("telegram/token-invalid", "bot"), ("postgres/connections", "db")]
+    assert [cause.status.value for cause in causes.proven] == ["critical", "critical"]
+
+
+def test_a_critical_risk_is_not_hidden_behind_a_warning() -> None:
+    causes = ranked(finding("config/debug-enabled", "backend"), finding("redis/down", "redis", "warning"))
+    assert names(causes) == [("config/debug-enabled", "backend")]
+    assert [item.id for item in causes.also] == ["redis/down"]
+
+
 slugs = st.sampled_from([*RULES, "http/status", "logs/connection-errors", "config/debug-enabled"])
 targets = st.sampled_from([*STACK, "host"])
 statuses = st.sampled_from(["ok", "warning", "critical", "unknown", "blocked"])
@@ -199,6 +220,9 @@ def test_every_failing_finding_is_accounted_for(rows: list[tuple[str, str, str]]
     assert all(item.status.rank < worst for item in unaccounted)
     if failing:
         assert causes.proven or causes.unproven
+        assert all(cause.status.rank == worst for cause in (*causes.proven, *causes.unproven))
+        own = [cause.finding.status.rank for cause in causes.proven]
+        assert own == sorted(own, reverse=True)
     assert ranked(*reversed(findings)).proven == causes.proven
 
 

@@ -65,12 +65,13 @@ def application_answers_500_and_no_right_to_ask_docker(lab: ComposeSystem) -> It
     abstain=True,
     hangs=True,
 )
-def database_paused_and_the_docker_daemon_hangs(lab: ComposeSystem) -> Iterator[None]:
+def database_stopped_and_the_docker_daemon_hangs(lab: ComposeSystem) -> Iterator[None]:
     """That the daemon hangs can be seen; what the container does cannot."""
-    lab.sh(f"docker pause {lab.id('db')}; pkill -STOP -x dockerd")
+    database = lab.id("db")
+    lab.sh(f"docker stop -t 1 {database}; pkill -STOP -x dockerd")
     lab.see_load()
     yield
-    lab.sh(f"pkill -CONT -x dockerd; docker unpause {lab.id('db')}")
+    lab.sh(f"pkill -CONT -x dockerd; docker start {database}")
 
 
 @fault(
