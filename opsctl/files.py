@@ -51,9 +51,12 @@ def write_whole(path: Path, data: bytes, what: str, *, private: bool = True, rep
             Path(temporary).unlink()
         temporary = ""
     except FileNotFoundError:
-        where = (
-            f"there is no folder {path.parent}" if str(path.parent) != "." else "the working folder is gone"
-        )
+        if path.parent.is_dir():
+            where = "nothing can be written there"
+        else:
+            where = (
+                f"there is no folder {path.parent}" if path.is_absolute() else "the working folder is gone"
+            )
         raise UserError(f"cannot write {what} {path}: {where}") from None
     except FileExistsError:
         raise UserError(f"cannot write {what} {path}: it is there already") from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from opsctl.errors import UserError
+from opsctl.errors import UserError, shown_path
 from opsctl.facts import facts_class
 from opsctl.files import write_whole
 from opsctl.kinds import KINDS
@@ -105,16 +105,17 @@ def load(path: Path) -> Snapshot:
     """
     try:
         if path.exists() and not path.is_file():
-            raise UserError(f"snapshot {path} is not a file")
+            raise UserError(f"snapshot {shown_path(str(path))} is not a file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read snapshot {path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot read snapshot {shown_path(str(path))}: {reason}") from None
     if len(data) > MAX_BYTES:
         raise UserError(f"snapshot {path} is larger than {MAX_BYTES} bytes; this is not a snapshot")
     from opsctl.redact import Redactor
 
-    return redacted(from_json(data, str(path)), Redactor())  # an older opsctl may have written it
+    return redacted(from_json(data, shown_path(str(path))), Redactor())  # an older opsctl may have written it
 
 
 def save(snapshot: Snapshot, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from opsctl.cli.messages import tell
-from opsctl.errors import UserError
+from opsctl.errors import UserError, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ def guarded(run: Callable[[], Any]) -> int:
             return _traceback()
         words = error.strerror or str(error)
         if error.filename:
-            tell(f"opsctl: {words}: {error.filename}")
+            tell(f"opsctl: {words}: {shown_path(str(error.filename))}")
         else:  # no file is named: it was stdout that could not be written
             _give_up_stdout()
             tell(f"opsctl: cannot write to stdout: {words}")

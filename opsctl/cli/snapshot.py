@@ -29,6 +29,10 @@ def command(destination: str | None, stack_name: str | None, timeout: float, deb
 
     from opsctl.snapshot import save, to_json
 
+    if destination == "":
+        from opsctl.errors import UserError
+
+        raise UserError("the name of the file to write is empty; leave -o out, or name a file")
     stack = load_stack(stack_name)
     snapshot = take_snapshot(stack, timeout, debug=debug)
     if destination == "-":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from opsctl.errors import UserError
+from opsctl.errors import UserError, shown_path
 from opsctl.stack.errors import StackError, StackProblem
-from opsctl.stack.specs import StackSpec
+from opsctl.stack.specs import StackSpec, ThresholdSpec
 from opsctl.stack.stack import Stack
 from opsctl.stack.validation import check_spec
 from opsctl.stack.yaml_reader import MAX_BYTES, Document, read
@@ -46,13 +47,18 @@ def find(name: str | None) -> Path | None:
     Raises:
         UserError: a name was given and nothing goes by it.
     """
-    variable = os.environ.get("OPSCTL_STACK")
-    wanted = name or variable
+    if name is not None and not name.strip():
+        raise UserError("the name of the stack is empty; leave it out, or name a file or a known stack")
+    wanted = name or os.environ.get("OPSCTL_STACK")
     if not wanted:
         return next((path for path in search_path() if _there(path)), None)
-    path = Path(wanted).expanduser()
-    if path.exists() or "/" in wanted or path.suffix in (".yml", ".yaml"):
-        return path
+    try:
+        path = Path(wanted).expanduser()
+        if "/" in wanted or path.suffix in (".yml", ".yaml") or path.exists():
+            return path
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a zero byte
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"no stack file {shown_path(wanted)}: {reason}") from None
     candidates = [folder / f"{wanted}.yml" for folder in (*_folders(), SHIPPED)]
     for candidate in candidates:
         if _there(candidate):
@@ -90,15 +96,19 @@ def load(path: Path) -> Stack:
         UserError: the file cannot be opened.
         StackError: it can, and something in it is wrong; every error is listed.
     """
+    shown = shown_path(str(path))
     try:
         if not path.is_file():
             kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "missing"
-            raise UserError(f"stack file {path} is {kind}; name another with --stack FILE")
+            kind = "a link that leads nowhere" if path.is_symlink() and kind == "missing" else kind
+            raise UserError(f"stack file {shown} is {kind}; name another with --stack FILE")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read stack file {path}: {error.strerror or error}") from None
-    return parse(data, str(path), path.resolve().parent)
+        folder = path.resolve().parent
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot read stack file {shown}: {reason}") from None
+    return parse(data, shown, folder)
 
 
 def parse(data: bytes, origin: str, directory: Path) -> Stack:
@@ -259,6 +269,10 @@ def _check_cycles(spec: StackSpec, add: object) -> None:
                 trail.append((parent, iter(spec.services[parent].depends_on)))
 
 
+def _numbers(limits: ThresholdSpec) -> list[float]:
+    return [value for value in (limits.warning, limits.critical) if isinstance(value, (int, float))]
+
+
 def _check_slugs(spec: StackSpec, add: object) -> None:
     from opsctl.checks import all_checks, checks_for
     from opsctl.kinds import KINDS
@@ -273,5 +287,7 @@ def _check_slugs(spec: StackSpec, add: object) -> None:
             close = difflib.get_close_matches(slug, [item.slug for item in all_checks()], n=1)
             meant = f"; did you mean {close[0]!r}?" if close else "; `opsctl checks` lists them"
             add(("thresholds", slug), f"no check named {slug!r}{meant}")  # type: ignore[operator]
+        elif not all(math.isfinite(value) for value in _numbers(spec.thresholds[slug])):
+            add(("thresholds", slug), "a limit is a finite number; null switches a level off")  # type: ignore[operator]
         elif check.limits is None:
             add(("thresholds", slug), f"{slug} has no thresholds to set")  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,9 @@ class Stack:
 
     def path(self, text: str) -> Path:
         """Return a path of the stack file: `~` expanded, relative ones beside the file."""
-        path = Path(text).expanduser()
+        path = Path(text)
+        with contextlib.suppress(RuntimeError):  # ~ of nobody
+            path = path.expanduser()
         return path if path.is_absolute() else self.directory / path
 
     def summary(self) -> StackSummary:

@@ -138,6 +138,9 @@ def _place(document: Document, stack: list[_Frame], event: Any, scalars: _Scalar
                 StackProblem(line, f"this is not a value of type {_type(event.tag)}; put it in quotes")
             )
             value = None
+        if isinstance(value, str) and "\0" in value:  # no path, name or address can hold one
+            document.problems.append(StackProblem(line, "a zero byte; no name and no path can hold one"))
+            value = ""
     else:
         value = {} if isinstance(event, yaml.MappingStartEvent) else []
         stack.append(_Frame(value, path))
@@ -162,7 +165,7 @@ def _key(document: Document, frame: _Frame, event: Any, line: int, stack: list[_
         stack.append(_Frame({} if isinstance(event, yaml.MappingStartEvent) else [], (*frame.path, "?")))
         frame.key, frame.awaiting_key = "?", False
         return
-    key = event.value
+    key = event.value.replace("\0", "?")
     path = (*frame.path, key)
     if key in frame.container:
         document.problems.append(
