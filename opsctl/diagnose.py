@@ -17,6 +17,7 @@ from opsctl.judge import is_down, judge
 from opsctl.model import Coverage, Diagnosis, Finding, Snapshot, Status, worst
 from opsctl.places import files_of_services
 from opsctl.runbooks import all_runbooks, load_flow
+from opsctl.watching import observed
 from opsctl.wiring import asked_through, passes_to
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
             (item.subject for item in findings if item.kind == "host" and item.subject.startswith("/")),
             through,
             findings,
+            observed(snapshot),
             files=files_of_services(snapshot),
         )
         causes = ranking.rank(findings, explanations, role_of, is_down)

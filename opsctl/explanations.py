@@ -56,6 +56,7 @@ class Explanations:
         mounts: Iterable[str] = (),
         through: Mapping[str, Collection[str]] | None = None,
         witnesses: Iterable[Finding] = (),
+        observed: Mapping[tuple[str, str], Collection[str]] | None = None,
         files: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """Learn the stack.
@@ -68,10 +69,12 @@ class Explanations:
             mounts: mount points, to tell which file system a path is on.
             through: for each target that is asked through proxies, their services.
             witnesses: the failing findings; some explanations ask for a second one.
+            observed: for findings of a monitoring system, by target and subject, the services they are about.
             files: where the files of each service lie.
         """
         self.targets, self.runbooks = targets, runbooks
         self._through = through or {}
+        self._observed = observed or {}
         self._files = files or {}
         self._witnesses: dict[str, set[str]] = {}
         for item in witnesses:
@@ -108,7 +111,7 @@ class Explanations:
             case "proxied":
                 return cause.target in self._through.get(effect.target_id, ())
             case "dependents":
-                return cause.target in self.ancestors.get(effect.target, ())
+                return cause.target in self._above(effect)
             case "dependencies":
                 return effect.target in self.ancestors.get(cause.target, ())
             case "filesystem":
@@ -151,8 +154,15 @@ class Explanations:
         return self._scopes[slug]
 
     def _home(self, effect: Finding) -> tuple[str, ...]:
-        """Return the effect's service, and the proxies that its target is asked through."""
-        return (effect.target, *self._through.get(effect.target_id, ()))
+        """Return the effect's service, the proxies its target is asked through, and whom it is about."""
+        about = self._observed.get((effect.target_id, effect.subject), ()) if self._observed else ()
+        return (effect.target, *self._through.get(effect.target_id, ()), *about)
+
+    def _above(self, effect: Finding) -> set[str]:
+        """Return the services that the effect's service leans on, or the one that it is about."""
+        own = self.ancestors.get(effect.target, set())
+        about = self._observed.get((effect.target_id, effect.subject), ()) if self._observed else ()
+        return own.union(*(self.ancestors.get(name, ()) for name in about)) if about else own
 
     def _places(self, effect: Finding, scopes: Scopes) -> set[str] | None:
         """Return the services in which a reason of `effect` can be; None for anywhere."""
@@ -162,7 +172,7 @@ class Explanations:
         if "service" in scopes or "proxied" in scopes:
             places.update(self._home(effect))
         if "dependents" in scopes:
-            places |= self.ancestors.get(effect.target, set())
+            places |= self._above(effect)
         if "dependencies" in scopes:
             places |= self._descendants.get(effect.target, set())
         return places

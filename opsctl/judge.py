@@ -121,7 +121,7 @@ def _check(slug: str) -> Check:
     return next(check for check in checks_for(slug.partition("/")[0]) if check.slug == slug)
 
 
-NOT_SERVING = frozenset(("config", "logs", "data", "network", "host"))
+NOT_SERVING = frozenset(("config", "logs", "data", "network", "host", "static"))
 """Kinds that nobody connects to: that one of them is not there silences no other target."""
 HUNG = frozenset(("timeout", "refused"))
 """Problems of a target that a dead parent accounts for. A missing right is never one of them."""

@@ -22,4 +22,6 @@ KINDS: tuple[str, ...] = (
     "config",
     "network",
     "data",
+    "monitoring",
+    "static",
 )

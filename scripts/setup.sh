@@ -10,7 +10,8 @@ say() { printf '%s\n' "$*" >&2; }
 # program:package, the program being how we see that the package is there
 demo_needs="initdb:postgresql redis-server:redis-server nginx:nginx"
 test_needs="$demo_needs php-fpm:php-fpm dockerd:docker.io iptables:iptables docker-compose:docker-compose
-systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 ps:procps setpriv:util-linux"
+systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 ps:procps setpriv:util-linux
+prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager"
 case $profile in
     demo) needs=$demo_needs ;;
     test) needs=$test_needs ;;

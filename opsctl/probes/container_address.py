@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from opsctl.probes.base import ProbeError
-from opsctl.stack.specs import HttpSpec, PostgresSpec, RedisSpec
+from opsctl.stack.specs import HttpSpec, MonitoringSpec, PostgresSpec, RedisSpec
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
@@ -78,4 +78,6 @@ def with_host(url: str, host: str) -> str:
 def _field(spec: Spec) -> str:
     if isinstance(spec, PostgresSpec):
         return "dsn"
+    if isinstance(spec, MonitoringSpec):
+        return "prometheus" if spec.prometheus else "alertmanager"
     return "url" if isinstance(spec, (RedisSpec, HttpSpec)) else ""

@@ -32,12 +32,14 @@ USER_AGENT = f"opsctl/{__version__}"
 
 @dataclass(frozen=True)
 class Route:
-    """How to get to a URL: by which address, under which name, trusting whom."""
+    """How to get to a URL: by which address, under which name, trusting whom, how much of it."""
 
     host: str = ""
     connect: str = ""
     ca_file: Path | None = None
     verify: bool = True
+    authorization: str = ""
+    max_body: int = MAX_BODY
 
 
 @dataclass
@@ -91,7 +93,7 @@ def lookup(host: str, port: int, seconds: float) -> list[tuple[int, tuple[str, i
 def exchange(
     url: str, route: Route, seconds: float, method: str = "GET", cookies: tuple[str, ...] = ()
 ) -> Exchange:
-    """Send one request and read at most 64 KiB of its answer, all within `seconds`. Never raises."""
+    """Send one request and read at most `route.max_body` of its answer, all in `seconds`. Never raises."""
     began = time.monotonic()
     result = Exchange(connection=Connection(state="ok"), phase="resolve")
     parts = urlsplit(url)
@@ -219,6 +221,8 @@ def _talk(
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
+    if route.authorization:
+        headers["Authorization"] = route.authorization
     if cookies:
         headers["Cookie"] = "; ".join(cookies)
     connection.request(method, path, headers=headers)
@@ -229,14 +233,16 @@ def _talk(
     result.cookies = [
         value.partition(";")[0][:500] for value in (answer.headers.get_all("Set-Cookie") or [])[:20]
     ]
-    while len(result.body) < MAX_BODY:
-        piece = answer.read1(MAX_BODY - len(result.body))
+    pieces: list[bytes] = []
+    size = 0
+    while size < route.max_body:
+        piece = answer.read1(route.max_body - size)
         if not piece:
             break
-        result.body += piece
-    if len(result.body) < MAX_BODY and answer.length:
-        told = len(result.body) + answer.length
-        raise ConnectionResetError(
-            errno.ECONNRESET, f"the answer was cut after {len(result.body)} of {told} bytes"
-        )
+        pieces.append(piece)
+        size += len(piece)
+    result.body = b"".join(pieces)
+    if size < route.max_body and answer.length:
+        told = size + answer.length
+        raise ConnectionResetError(errno.ECONNRESET, f"the answer was cut after {size} of {told} bytes")
     done("transfer", "")

@@ -173,6 +173,47 @@ class DataSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     help: str = ""
 
 
+class MonitoringSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Prometheus, an Alertmanager, or both where one service runs both."""
+
+    prometheus: Annotated[str, Meta(description="URL of a Prometheus, with its prefix where it has one")] = ""
+    alertmanager: Annotated[
+        str, Meta(description="URL of an Alertmanager, with its prefix where it has one")
+    ] = ""
+    user: Annotated[str, Meta(description="user of its basic authentication, where it asks for one")] = ""
+    password_env: Annotated[
+        str, Meta(pattern=NO_OR_VARIABLE, description="variable that holds the password")
+    ] = ""
+    password_file: Annotated[str, Meta(description="file that holds the password")] = ""
+    ca_file: str = ""
+    verify: Annotated[bool, Meta(description="check the certificate")] = True
+
+
+class StaticSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pages that are built beforehand and served as files."""
+
+    shorthand: ClassVar[str] = "root"
+
+    root: Annotated[str, Meta(description="folder of the build, such as …/dist")]
+    pages: Annotated[
+        list[str], Meta(description="paths that the build must hold: /about/, /404.html, /catalog/*/")
+    ] = []
+    at_least: Annotated[
+        dict[str, Positive], Meta(description="path with wildcards -> how many pages of it there must be")
+    ] = {}
+    sources: Annotated[list[str], Meta(description="files and folders that the build is made from")] = []
+    max_age: Annotated[
+        str,
+        Meta(
+            pattern=r"^([1-9][0-9]{0,5}[mhdw])?$", description="an older build is a finding: 30m, 12h, 7d, 2w"
+        ),
+    ] = ""
+    url: Annotated[str, Meta(description="where the pages are served; they are asked for there as well")] = ""
+    connect: Annotated[str, Meta(description="HOST:PORT to connect to instead of looking the name up")] = ""
+    ca_file: str = ""
+    verify: Annotated[bool, Meta(description="check the certificate")] = True
+
+
 class PoolSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many database connections one instance of the service may open."""
 
@@ -213,6 +254,8 @@ class ServiceSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     telegram: list[TelegramSpec] = []
     logs: list[LogSpec] = []
     data: list[DataSpec] = []
+    monitoring: list[MonitoringSpec] = []
+    static: list[StaticSpec] = []
     backup: list[BackupSpec] = []
 
 

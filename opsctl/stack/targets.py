@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from opsctl.model import HOST_SERVICE, Target
-from opsctl.stack.specs import HostSpec, ServiceSpec, Spec
+from opsctl.stack.specs import HostSpec, MonitoringSpec, ServiceSpec, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +110,22 @@ def _of_service(stack: Stack, name: str, service: ServiceSpec) -> Iterator[Assig
     for data in service.data:
         address = host_port(service.postgres[0].dsn, 5432)
         yield Assignment(target("data", data.name, address), service, data)
+    programs = [one for monitoring in service.monitoring for one in _one_each(monitoring)]
+    for program in programs:
+        url = program.prometheus or program.alertmanager
+        which = several(len(programs), "prometheus" if program.prometheus else "alertmanager")
+        yield Assignment(target("monitoring", which, host_port(url, 0)), service, program)
+    for static in service.static:
+        root = str(stack.path(static.root))
+        yield Assignment(target("static", several(len(service.static), root), root, (root,)), service, static)
+
+
+def _one_each(spec: MonitoringSpec) -> Iterator[MonitoringSpec]:
+    """Yield a spec for each program that this one names."""
+    if spec.prometheus:
+        yield msgspec.structs.replace(spec, alertmanager="")
+    if spec.alertmanager:
+        yield msgspec.structs.replace(spec, prometheus="")
 
 
 def host_port(url: str, default: int) -> str:

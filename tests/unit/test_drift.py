@@ -18,7 +18,7 @@ from opsctl.resources import shipped
 from opsctl.runbooks import all_runbooks, effect, flow_names, load_flow, page
 
 CATALOGUE = (Path(__file__).parent / "data" / "catalogue.txt").read_text().split()
-LATER_KINDS = ("backup", "monitoring", "static")
+LATER_KINDS = ("backup",)
 """Kinds of the catalogue that have no probe yet; runbooks may already name their findings."""
 
 SECTIONS = (
