@@ -177,7 +177,7 @@ def _is_head(text: str, first: str, format: str) -> bool:
         return first == "[" and text[5:6] == "-" and text.find("] ", 20, 40) > 0
     if format in ("postgres", "nginx-error"):
         return first.isdigit() and text[4:5] in ("-", "/") and text[13:14] == ":"
-    return first.isdigit() or first == "{"
+    return first.isdigit() or first == "{" or (first == "I" and text.startswith("INFO:"))
 
 
 def _tells_of_failure(entry: Entry | None) -> bool:

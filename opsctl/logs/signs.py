@@ -75,11 +75,16 @@ class Signs:
             if _answered(text, route):
                 self.passed[route] += 1
         lowered = text[:400].lower()
-        if any(word in lowered for word in _STARTED):
-            self.started += 1
+        if "start" in lowered or "ready" in lowered or "resuming" in lowered:
+            started = any(word in lowered for word in _STARTED)
+            self.started += started
+            self.back += started
+        if ("connect" in lowered or "streaming" in lowered) and _is_back(lowered):
             self.back += 1
-        elif any(word in lowered for word in _BACK) and not any(word in lowered for word in _NOT_BACK):
-            self.back += 1
+
+
+def _is_back(lowered: str) -> bool:
+    return any(word in lowered for word in _BACK) and not any(word in lowered for word in _NOT_BACK)
 
 
 def _answered(text: str, route: str) -> bool:
