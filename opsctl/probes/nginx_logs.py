@@ -286,6 +286,7 @@ def grouped(lines: Iterable[ErrorLine], requests: list[AccessLine] | None) -> li
     classes: dict[str, list[ErrorLine]] = {}
     for line in lines:
         classes.setdefault(line.name, []).append(line)
+    _passed_over(classes)
     return [
         LogErrors(
             name=name,
@@ -298,6 +299,18 @@ def grouped(lines: Iterable[ErrorLine], requests: list[AccessLine] | None) -> li
         )
         for name, items in classes.items()
     ]
+
+
+def _passed_over(classes: dict[str, list[ErrorLine]]) -> None:
+    """Count "no live upstreams" under what made nginx pass its servers over.
+
+    It says so when each of them has failed within `fail_timeout`; where all that they did was to
+    keep it waiting, nobody refused anything.
+    """
+    refused, silent = classes.get("upstream-refused", []), classes.get("upstream-timeout", [])
+    if silent and refused and all(line.text.startswith("no live upstreams") for line in refused):
+        del classes["upstream-refused"]
+        classes["upstream-timeout"] = sorted([*silent, *refused], key=lambda line: line.at)
 
 
 def _over(items: list[ErrorLine], requests: list[AccessLine]) -> bool:
