@@ -184,7 +184,7 @@ def orders_locked_by_a_migration(lab: Flurai) -> Iterator[None]:
 def primary_set_read_only(lab: Flurai) -> Iterator[None]:
     lab.primary("alter database flurai set default_transaction_read_only = on")
     yield
-    lab.primary("alter database flurai reset default_transaction_read_only")
+    lab.primary("begin read write; alter database flurai reset default_transaction_read_only; commit")
 
 
 # -- schema -------------------------------------------------------------------------------------------
