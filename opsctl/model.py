@@ -18,9 +18,10 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A point in time; never without its time zone."""
 
 HOST_SERVICE = "host"
+"""Service name of targets that belong to the machine, not to one service."""
+
 UNDATED = "undated"
 """Code of an `unknown` finding that saw something which may be of now or of long ago."""
-"""Service name of targets that belong to the machine, not to one service."""
 
 
 class Status(enum.StrEnum):
@@ -120,6 +121,8 @@ class StackSummary(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     services: dict[str, ServiceSummary]
     thresholds: dict[str, dict[str, float | None]] = {}
+    systemd: bool = True
+    """Whether systemd runs the machine that was looked at."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,11 @@ MOST_HINTS = 4
 MOST_BECAUSE = 3
 MOST_EXPLAINED = 12
 MOST_CANDIDATES = 6
+MOST_CAUSES = 5
+"""Causes shown in full: with hundreds of them, what to mend first must still be on the screen."""
+MOST_NAMES = 3
+MOST_NOTICED = 10
+ALL = "--output json lists all"
 
 
 def diagnosis_text(
@@ -47,23 +52,36 @@ def diagnosis_text(
     _ruled_out(page, diagnosis)
     if diagnosis.also:
         page.heading("Also noticed, not the cause")
-        for finding in diagnosis.also:
+        for finding in diagnosis.also[:MOST_NOTICED]:
             finding_line(page, finding)
+        _more(page, len(diagnosis.also) - MOST_NOTICED, "")
     coverage_lines(page, diagnosis.coverage)
     if diagnosis.candidates:
         page.heading("Suspects that could not be looked at")
         _candidates(page, candidate_groups(diagnosis.candidates))
-    for cause in diagnosis.unproven:
+    causes, unproven = diagnosis.root_causes, diagnosis.unproven[:MOST_CAUSES]
+    for cause in unproven:
         page.heading("No cause proven")
         page.wrapped("  ", "A symptom is seen, and what could explain it could not be looked at:")
         _cause(page, diagnosis, cause, stack_argument)
-    causes = list(diagnosis.root_causes)
-    for number, cause in reversed(list(enumerate(causes, 1))):  # the worst one last
+    _more(page, len(diagnosis.unproven) - len(unproven), " symptoms without a proven cause")
+    if len(causes) > MOST_CAUSES:
+        page.heading(f"{len(causes)} root causes")
+        for cause in causes[MOST_CAUSES : MOST_CAUSES + MOST_NOTICED]:
+            finding_line(page, cause.finding)
+        _more(page, len(causes) - MOST_CAUSES - MOST_NOTICED, " causes")
+    for number, cause in reversed(list(enumerate(causes[:MOST_CAUSES], 1))):  # the worst one last
         page.heading("Root cause" if len(causes) == 1 else f"Root cause {number} of {len(causes)}")
         _cause(page, diagnosis, cause, stack_argument)
     page.gap()
     page.status_line(diagnosis.status, summary_line(diagnosis))
     return page.text()
+
+
+def _more(page: Page, count: int, what: str) -> None:
+    """Say how many were left out, and how to see them."""
+    if count > 0:
+        page.line(f"  and {count} more{what}; {ALL}")
 
 
 def candidate_groups(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
@@ -97,7 +115,11 @@ def summary_line(diagnosis: Diagnosis) -> str:
         more = more if explained else ""
         if diagnosis.unproven:
             more = "; another fault is not proven"
-        return f"{' and '.join(causes)}{more}"
+        if len(causes) > MOST_NAMES:
+            names = f"{', '.join(causes[:MOST_NAMES])} and {len(causes) - MOST_NAMES} more causes"
+        else:
+            names = " and ".join(causes)
+        return f"{names}{more}"
     if diagnosis.unproven:
         return "no cause proven; the suspects above could not be looked at"
     if diagnosis.status is Status.OK:

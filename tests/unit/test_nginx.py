@@ -229,3 +229,91 @@ def test_a_pipe_as_log_holds_nobody_up(tmp_path: Path) -> None:
     problem = facts.problem("access_log")
     assert problem is not None
     assert (problem.code, "not a file" in problem.message) == ("unsupported", True)
+
+
+SERVERS = """
+upstream app { server 10.0.0.1:8000; server 10.0.0.2:8000 backup; server unix:/run/app.sock down; }
+server {
+    location / { proxy_pass http://app; }
+    location /a { proxy_pass http://127.0.0.1:9000; }
+    location /b { proxy_pass http://localhost:9001; }
+    location /c { proxy_pass http://products:7000; }
+    location /d { fastcgi_pass unix:/run/fpm.sock; }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [
+        ("app", True),
+        ("10.0.0.2:8000", True),
+        ("/run/app.sock", True),
+        ("127.0.0.1:9000", True),
+        ("127.0.0.1:9001", True),
+        ("[::1]:9001", True),
+        ("172.18.0.4:7000", True),
+        ("/run/fpm.sock", True),
+        ("127.0.0.1:9002", False),
+        ("10.0.0.9:8000", False),
+        ("172.18.0.4:9001", False),
+        ("other", False),
+        ("/run/old.sock", False),
+    ],
+)
+def test_what_the_configuration_may_pass_requests_to(address: str, may: bool) -> None:
+    directives = list(nginx_config.parse(SERVERS))
+    assert nginx_config.may_pass_to(directives, address) is may
+    anything = list(nginx_config.parse(SERVERS + "location /e { proxy_pass http://$where; }"))
+    assert nginx_config.may_pass_to(anything, address)
+
+
+@given(st.text(max_size=200), st.text(max_size=40))
+def test_any_configuration_can_be_asked_for_any_address(text: str, address: str) -> None:
+    assert nginx_config.may_pass_to(nginx_config.parse(text), address) in (True, False)
+
+
+STAMP = "2026/11/21 04:11:20 [error] 7#7: *1 "
+ABOUT = ', client: 127.0.0.1, server: _, request: "GET {} HTTP/1.1", host: "shop.example:8080"'
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "file"),
+    [
+        ('directory index of "/srv/catalog/" is forbidden', "403", "/srv/catalog/"),
+        ('open() "/srv/a.html" failed (13: Permission denied)', "403", "/srv/a.html"),
+        ('"/srv/index.html" is forbidden (13: Permission denied)', "403", "/srv/index.html"),
+        ("access forbidden by rule", "403", ""),
+        ('open() "/srv/a.html" failed (2: No such file or directory)', "404", "/srv/a.html"),
+        ('"/srv/index.html" is not found (2: No such file or directory)', "404", "/srv/index.html"),
+        (
+            'rewrite or internal redirection cycle while internally redirecting to "/index.html"',
+            "500",
+            "/index.html",
+        ),
+    ],
+)
+def test_why_nginx_refused_a_page(words: str, status: str, file: str) -> None:
+    log = (STAMP + words + ABOUT.format("/a?x=1") + "\n") * 2
+    (found,) = nginx_logs.refusals(
+        log, 0, NOW, lambda host, path: (host, path) == ("shop.example:8080", "/a")
+    )
+    assert (found.status, found.file, found.reason, found.count) == (status, file, words, 2)
+    assert nginx_logs.refusals(log, 0, NOW, lambda _host, _path: False) == []
+    assert nginx_logs.refusals(log, 0, NOW + 3600, lambda _host, _path: True) == []
+
+
+@given(st.text(max_size=400))
+def test_any_log_has_bounded_refusals(text: str) -> None:
+    found = nginx_logs.refusals((STAMP + text + "\n") * 3, 0, NOW, lambda _host, _path: True, most=2)
+    assert len(found) <= 2
+    assert all(len(item.reason) <= 300 for item in found)
+
+
+def test_lines_about_servers_that_are_gone_have_a_class_of_their_own() -> None:
+    lines = nginx_logs.error_lines(ERROR_LOG, 0, NOW)
+    gone = nginx_logs.without_gone(lines, lambda line: line.upstream == "127.0.0.1:8000")
+    assert {item.name for item in gone if item.upstream == "127.0.0.1:8000"} == {"upstream-gone"}
+    assert [item.name for item in gone if not item.upstream] == [
+        item.name for item in lines if not item.upstream
+    ]

@@ -149,6 +149,41 @@ def test_of_two_causes_the_worse_is_last() -> None:
     assert text.index("Root cause 2 of 2") < text.index("the lesser") < text.index("Root cause 1 of 2")
 
 
+def test_hundreds_of_causes_stay_on_the_screen_and_json_has_them_all() -> None:
+    causes = tuple(
+        RootCause(finding=finding(f"disk {number} is full", target_id=f"db{number}/postgres"), chain=())
+        for number in range(400)
+    )
+    noticed = tuple(finding(f"noticed {number}", status=Status.WARNING) for number in range(300))
+    many = msgspec.structs.replace(diagnosis(), root_causes=causes, unproven=causes, also=noticed)
+    text = render.render(many, "text", width=80)
+    assert len(text.splitlines()) < 400
+    assert "and 385 more causes; --output json lists all" in text
+    assert "and 395 more symptoms without a proven cause; --output json lists all" in text
+    assert "and 290 more; --output json lists all" in text
+    for number in range(5):
+        assert f"Root cause {number + 1} of 400" in text
+    last = text.splitlines()[-1]
+    assert "and 397 more causes" in " ".join(text.splitlines()[-4:])
+    assert len(last) <= 80
+    plain = json.loads(render.render(many, "json"))
+    assert len(plain["root_causes"]) == len(plain["unproven"]) == 400
+    assert len(render.render(many, "nagios")) < 1500
+
+
+def test_the_headline_is_as_severe_as_the_last_line() -> None:
+    weak = RootCause(finding=finding("lines in the log", status=Status.WARNING), chain=(finding("a 500"),))
+    text = render.render(msgspec.structs.replace(diagnosis(), root_causes=(weak,)), "text", width=80)
+    headline = next(line for line in text.splitlines() if "postgres/connections on db" in line)
+    assert headline.split()[0] == "CRITICAL"
+    assert (
+        json.loads(render.render(msgspec.structs.replace(diagnosis(), root_causes=(weak,)), "json"))[
+            "root_causes"
+        ][0]["status"]
+        == "critical"
+    )
+
+
 def test_colour_only_where_asked_and_the_status_is_always_a_word() -> None:
     coloured = render.render(diagnosis(), "text", color=True, width=80)
     assert "\033[31;1mCRITICAL\033[0m" in coloured
