@@ -37,14 +37,20 @@ BOOT_SECONDS = 20
 
 
 def chosen(only: Sequence[str], stacks: Sequence[str]) -> list[Fault]:
-    """Return the faults asked for; patterns match SYSTEM/NAME or the kind."""
+    """Return the faults asked for.
+
+    Patterns match SYSTEM/NAME, SYSTEM/SLUG with the slug of an expected cause written with a dash
+    (freemarket/postgres-connections), the slug itself, or the kind.
+    """
     wanted = set(stacks or SYSTEMS) & set(SYSTEMS)
     faults = [fault for fault in all_faults() if fault.system in wanted]
-    if only:
-        faults = [
-            item for item in faults if any(fnmatchcase(item.id, text) or item.kind == text for text in only)
-        ]
-    return faults
+    return [item for item in faults if not only or any(_is_meant(item, text) for text in only)]
+
+
+def _is_meant(fault: Fault, pattern: str) -> bool:
+    slugs = [slug for cause, _ in fault.expect for slug in cause.split("|")]
+    names = [fault.id, fault.kind, *slugs, *(f"{fault.system}/{slug.replace('/', '-')}" for slug in slugs)]
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 class Run:
