@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opsctl import causes as ranking
+from opsctl import without_systemd
 from opsctl.checks import checks_for
 from opsctl.corroborate import with_the_proxys_reason
 from opsctl.explanations import Explanations
@@ -64,6 +65,8 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
         coverage=coverage(findings),
         guessed=tuple(name for name, service in snapshot.stack.services.items() if service.guessed),
     )
+    if without_systemd.applies(snapshot.stack):
+        diagnosis = without_systemd.without_systemd(diagnosis)
     seconds = snapshot.duration_seconds + time.monotonic() - began
     return msgspec.structs.replace(diagnosis, duration_seconds=round(seconds, 3))
 

@@ -71,4 +71,5 @@ class Stack:
                 for name, service in self.spec.services.items()
             },
             thresholds=thresholds,
+            systemd=Path("/run/systemd/system").is_dir(),
         )
