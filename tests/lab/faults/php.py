@@ -8,7 +8,6 @@ from tests.lab.faults.base import fault
 from tests.lab.stacks.base import System
 
 FRONTEND = "/var/www/iiko-base/frontend"
-FAILS = "http/status|http/timeout|http/refused|http/body"
 
 
 @fault(
@@ -24,7 +23,7 @@ def fpm_stopped(lab: System) -> Iterator[None]:
     lab.sh("systemctl start php8.2-fpm")
 
 
-@fault("iiko-base", expect=[("php/fpm-down", "php")], shows=[(FAILS, "site")], hangs=True)
+@fault("iiko-base", expect=[("php/fpm-down", "php")], shows=[("http/timeout", "site")], hangs=True)
 def fpm_frozen(lab: System) -> Iterator[None]:
     lab.sh("pkill -STOP php-fpm")
     lab.see_load()
@@ -32,7 +31,7 @@ def fpm_frozen(lab: System) -> Iterator[None]:
     lab.sh("pkill -CONT php-fpm")
 
 
-@fault("iiko-base", expect=[("php/workers-exhausted", "php")], shows=[(FAILS, "site")])
+@fault("iiko-base", expect=[("php/workers-exhausted", "php")], shows=[("http/timeout", "site")])
 def all_workers_busy(lab: System) -> Iterator[None]:
     """Scripts that wait for something slow hold every worker."""
     lab.server.write(f"{FRONTEND}/public/slow.php", "<?php sleep(25); echo 'done';\n")
@@ -71,7 +70,7 @@ def debug_left_on(lab: System) -> Iterator[None]:
     lab.sh(f"cp -p /tmp/env {FRONTEND}/.env")
 
 
-@fault("iiko-base", expect=[("postgres/table-missing", "db")], shows=[(FAILS, "site")])
+@fault("iiko-base", expect=[("postgres/table-missing", "db")], shows=[("http/status", "site")])
 def menu_table_dropped(lab: System) -> Iterator[None]:
     from tests.lab.stacks import parts
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from tests.lab.faults.base import fault
 from tests.lab.stacks.base import System
 
-FAILS = "http/status|http/timeout|http/slow|http/body"
-
 
 def redis(lab: System, command: str, check: bool = True) -> str:
     """Run redis-cli where Redis runs."""
@@ -20,7 +18,7 @@ def redis(lab: System, command: str, check: bool = True) -> str:
 ALL = ("rostferrum", "freemarket", "flurai")
 
 
-@fault("rostferrum", expect=[("redis/hung", "cache")], shows=[(FAILS, "api")], hangs=True)
+@fault("rostferrum", expect=[("redis/hung", "cache")], shows=[("http/status", "api")], hangs=True)
 def cache_frozen(lab: System) -> Iterator[None]:
     lab.sh("pkill -STOP -x redis-server")
     lab.see_load()
@@ -28,7 +26,7 @@ def cache_frozen(lab: System) -> Iterator[None]:
     lab.sh("pkill -CONT -x redis-server")
 
 
-@fault(*ALL, expect=[("redis/memory-full", "cache")], shows=[(FAILS, "api")])
+@fault(*ALL, expect=[("redis/memory-full", "cache")], shows=[("http/status", "api")])
 def cache_full(lab: System) -> Iterator[None]:
     """The limit is reached and nothing may be evicted: writes are refused."""
     redis(lab, "config set maxmemory-policy noeviction")
@@ -40,7 +38,7 @@ def cache_full(lab: System) -> Iterator[None]:
     redis(lab, "eval \"for i=1,200 do redis.call('del','fill:'..i) end\" 0")
 
 
-@fault(*ALL, expect=[("redis/auth-failed", "cache")], shows=[(FAILS, "api")])
+@fault(*ALL, expect=[("redis/auth-failed", "cache")], shows=[("http/status", "api")])
 def cache_wants_a_password(lab: System) -> Iterator[None]:
     redis(lab, "config set requirepass changed")
     redis(lab, "--no-auth-warning -a changed client kill type normal skipme yes")
@@ -49,7 +47,7 @@ def cache_wants_a_password(lab: System) -> Iterator[None]:
     redis(lab, "--no-auth-warning -a changed config set requirepass ''")
 
 
-@fault(*ALL, expect=[("redis/read-only", "cache")], shows=[(FAILS, "api")])
+@fault(*ALL, expect=[("redis/read-only", "cache")], shows=[("http/status", "api")])
 def cache_became_a_replica(lab: System) -> Iterator[None]:
     """Somebody pointed it at a primary that is not there."""
     redis(lab, "replicaof 127.0.0.1 6390")
@@ -59,7 +57,7 @@ def cache_became_a_replica(lab: System) -> Iterator[None]:
     redis(lab, "replicaof no one")
 
 
-@fault("rostferrum", expect=[("redis/save-failing", "cache")], shows=[(FAILS, "api")])
+@fault("rostferrum", expect=[("redis/save-failing", "cache")], shows=[("http/status", "api")])
 def cache_cannot_save(lab: System) -> Iterator[None]:
     """Its folder belongs to somebody else, and with a failed save it stops taking writes."""
     lab.sh("redis-cli config set save '3600 1'; chown root: /var/lib/redis; chmod 555 /var/lib/redis")
@@ -69,7 +67,7 @@ def cache_cannot_save(lab: System) -> Iterator[None]:
     lab.sh("chown redis: /var/lib/redis; chmod 750 /var/lib/redis; redis-cli bgsave; sleep 1")
 
 
-@fault("rostferrum", expect=[("redis/clients-exhausted", "cache")], shows=[(FAILS, "api")])
+@fault("rostferrum", expect=[("redis/clients-exhausted", "cache")], shows=[("http/status", "api")])
 def cache_out_of_connections(lab: System) -> Iterator[None]:
     lab.server.write(
         "/etc/lab/clients.py",

@@ -8,7 +8,6 @@ from tests.lab.faults.base import fault
 from tests.lab.stacks.base import System
 
 UNITS = ("rostferrum", "iiko-base")
-FAILS = "http/status|http/timeout|http/refused|http/body"
 
 
 def drop_in(lab: System, role: str, text: str) -> None:
@@ -35,7 +34,7 @@ def application_stopped(lab: System) -> Iterator[None]:
     lab.sh(f"systemctl start {lab.units['backend']}")
 
 
-@fault(*UNITS, expect=[("systemd/inactive", "db")], shows=[(FAILS, "api")])
+@fault(*UNITS, expect=[("systemd/inactive", "db")], shows=[("http/status", "api")])
 def database_unit_stopped(lab: System) -> Iterator[None]:
     lab.sh(f"systemctl stop {lab.units['db']}")
     lab.see_load()
@@ -43,7 +42,7 @@ def database_unit_stopped(lab: System) -> Iterator[None]:
     lab.sh(f"systemctl start {lab.units['db']}")
 
 
-@fault("rostferrum", expect=[("systemd/inactive", "cache")], shows=[(FAILS, "api")])
+@fault("rostferrum", expect=[("systemd/inactive", "cache")], shows=[("http/status", "api")])
 def cache_unit_stopped(lab: System) -> Iterator[None]:
     lab.sh("systemctl stop redis-server")
     lab.see_load()
