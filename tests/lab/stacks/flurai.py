@@ -215,7 +215,9 @@ class Flurai(ComposeSystem):
             self.wait_well("backend", seconds, number)
         self.wait_state("bot", ".State.Running")
         streaming = "select count(*) from pg_stat_replication where state = 'streaming'"
-        self.wait(f'[ "$(psql -Atc "{streaming}" {self.database_url})" -ge {len(REPLICAS)} ]', "replicas")
+        self.wait(
+            f'[ "$(psql -Atc "{streaming}" {self.database_url})" -ge {len(REPLICAS)} ]', "replicas", seconds
+        )
 
     def forget(self) -> None:
         """Empty the load balancer's files too."""
