@@ -156,6 +156,19 @@ def test_an_application_that_throws() -> None:
         settles(stack)
 
 
+def test_an_application_that_answers_again_is_well_at_the_first_look() -> None:
+    with ApiServer() as api:
+        assert isinstance(api, ApiServer)  # for the type checker
+        stack = stack_of(api.log, format="uvicorn")
+        api.fault(**{"raise": "no price for item 17"})
+        with repeated(lambda: ask(api.url("/")), 0.2):
+            becomes(stack, "logs/application-errors")
+        api.fault()
+        assert [ask(api.url("/")) for _ in range(3)] == [200] * 3
+        found = {item.id: item for item in look(stack).findings}["logs/application-errors"]
+        assert found.status is Status.OK, found.summary
+
+
 @pytest.mark.skipif(not postgres.available(), reason="PostgreSQL is not installed")
 def test_an_application_whose_database_is_gone(log: Writer) -> None:
     server = postgres.PostgresServer()
