@@ -123,8 +123,6 @@ class StackSummary(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: dict[str, dict[str, float | None]] = {}
     systemd: bool = True
     """Whether systemd runs the machine that was looked at."""
-    systemd: bool = True
-    """Whether systemd runs the machine that was looked at."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
