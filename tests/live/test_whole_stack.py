@@ -124,6 +124,23 @@ def test_two_independent_faults_are_both_named(small: SmallStack) -> None:
     assert sorted(causes(look(small))) == [("postgres/down", "db"), ("redis/down", "redis")]
 
 
+def test_an_api_that_died_by_itself_is_named_beside_a_database_that_is_down(small: SmallStack) -> None:
+    small.api.stop()
+    small.postgres.crash()
+    assert sorted(causes(look(small))) == [("http/refused", "backend"), ("postgres/down", "db")]
+    small.api.start()
+    assert causes(look(small)) == [("postgres/down", "db")], "an API that answers badly is its effect"
+
+
+def test_a_page_that_is_missing_is_not_the_databases_fault(small: SmallStack) -> None:
+    (small.nginx.static_root / "index.html").unlink()
+    small.postgres.crash()
+    diagnosis = look(small)
+    assert sorted(causes(diagnosis)) == [("http/status", "nginx"), ("postgres/down", "db")]
+    page = next(cause.finding for cause in diagnosis.root_causes if cause.finding.id == "http/status")
+    assert page.code in ("403", "404")
+
+
 def test_with_everything_frozen_the_report_is_whole_and_in_time(small: SmallStack) -> None:
     deadline = 5.0
     frozen = (small.postgres, small.redis, small.api)
