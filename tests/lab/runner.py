@@ -60,8 +60,9 @@ class Run:
         shared_machine: other work runs beside it; pressure on the whole machine is not judged.
         repeat: how often each fault is run.
         controls: how often each healthy system is looked at.
-        again: run a fault that went wrong once more on a system booted anew; the second time counts.
-            For runs beside other tests; what is published is never measured so.
+        again: run a fault that went wrong once more on a system booted anew, the second time counts; look
+            again where something is found on a healthy system. For runs beside other tests; what is
+            published is never measured so.
         verbose: tell every step.
     """
 
@@ -142,7 +143,8 @@ class Run:
         if self._bench is not None and (self._bench.name != name or not self._bench.usable):
             self.drop()
         if self._bench is None:
-            self._bench = Bench(name, self.shared_machine, self.controls, self.verbose)
+            self._bench = Bench(name, self.shared_machine, self.controls, self.verbose, self.again)
+            self._bench.second_looks = self.second_tries
             self._bench.boot()
             self.boots.setdefault(name, []).append(self._bench.boot_seconds)
         return self._bench
@@ -257,7 +259,7 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"where something hangs: p95 {hanging} s (not in the p95 above; the deadline is 10 s)")
     lines += [f"slow boot: {item}" for item in report["slow_boots"]]
     lines += [f"problem: {item}" for item in report["problems"]]
-    lines += [f"wrong the first time, run again: {item}" for item in report["second_tries"]]
+    lines += [f"wrong the first time, tried again: {item}" for item in report["second_tries"]]
     lines += [f"NOT GOOD ENOUGH: {item}" for item in report["broken_gates"]]
     if report["left_out"]:
         lines.append(f"left out, they need the machine alone: {', '.join(report['left_out'])}")
