@@ -60,7 +60,7 @@ class Run:
         shared_machine: other work runs beside it; pressure on the whole machine is not judged.
         repeat: how often each fault is run.
         controls: how often each healthy system is looked at.
-        again: run a fault that went wrong once more on a system booted anew, the second time counts; look
+        again: run a fault that went wrong once more after the others, the second time counts; look
             again where something is found on a healthy system. For runs beside other tests; what is
             published is never measured so.
         verbose: tell every step.
@@ -105,13 +105,14 @@ class Run:
         before, after = self.control_count - self.control_count // 2, self.control_count // 2
         fruitless = 0
         while waiting or before or after:
-            ran = len(waiting)
+            ran = 0
             try:
                 bench = self.booted(name)
                 looks, before = before, 0
                 bench.control_looks(looks)
                 while waiting and bench.usable and bench.settled():
                     fault = waiting.pop(0)
+                    ran += 1
                     result = bench.one(fault)
                     show(result)
                     bench.spent = bool(result.error)
@@ -119,7 +120,6 @@ class Run:
                         tried.add(fault.id)
                         self.second_tries.append(f"{fault.id}: {', '.join(result.got) or result.error}")
                         waiting.append(fault)
-                        bench.spent = True
                     else:
                         self.results.append(result)
                 if not waiting and bench.usable and bench.settled():
@@ -129,7 +129,7 @@ class Run:
             except Exception as error:
                 self.problems.append(f"{name}: {type(error).__name__}: {error}"[:600])
                 say(f"  {self.problems[-1]}")
-            fruitless = 0 if len(waiting) < ran else fruitless + 1
+            fruitless = 0 if ran else fruitless + 1
             if fruitless >= 2:  # it does not boot, or is not well when booted: nothing can be injected
                 self.results += [_not_run(item, "the system did not come up well") for item in waiting]
                 self.problems.append(f"{name}: did not come up well")
