@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from opsctl.logs.class_rules import CLIENT as CLIENT_PHRASES
-from opsctl.logs.class_rules import CRASH, PEERS, RULES
+from opsctl.logs.class_rules import RULES
+from opsctl.logs.class_words import CLIENT as CLIENT_PHRASES
+from opsctl.logs.class_words import CRASH, PEERS
 
 CLASSES = ("connection", "database", "application")
 CLIENT = "client"
