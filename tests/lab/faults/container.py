@@ -98,7 +98,7 @@ def backend_killed_for_memory(lab: ComposeSystem) -> Iterator[None]:
     lab.recreate("backend")
 
 
-@fault("wishlins", "freemarket", expect=[("container/oom-killed", "backend")], innocent=["http/*"])
+@fault("wishlins", "freemarket", "flurai", expect=[("container/oom-killed", "backend")], innocent=["http/*"])
 def worker_killed_for_memory(lab: ComposeSystem) -> Iterator[None]:
     """A child of a living main process eats the container's memory and is killed."""
     lab.inside("backend", "python3 -c 'x = bytearray(600_000_000)'", check=False)
@@ -117,7 +117,9 @@ def frontend_unhealthy(lab: ComposeSystem) -> Iterator[None]:
     lab.renew("frontend")
 
 
-@fault("wishlins", "freemarket", expect=[("container/network-detached", "db")], shows=[(HANGS, "api")])
+@fault(
+    "wishlins", "freemarket", "flurai", expect=[("container/network-detached", "db")], shows=[(HANGS, "api")]
+)
 def database_detached_from_network(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker network disconnect {lab.network} {lab.id('db')}")
     lab.see_load()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from tests.lab.faults import tls
 from tests.lab.faults.base import fault
 from tests.lab.stacks.flurai import ENV, SITE, Flurai
 
-FAILS = "http/status|http/timeout|http/body"
+FAILS = "http/status"
 USERS = ("http/*", "nginx/*", "logs/*")
 """What must not be blamed where users notice nothing."""
 
@@ -144,6 +145,24 @@ def rate_limit_hits_everybody(lab: Flurai) -> Iterator[None]:
         lab.see_load()
         lab.sh(f"for n in $(seq 80); do curl -sk -o /dev/null {lab.urls[1]}; done")
         yield
+
+
+@fault(
+    "flurai", expect=[("tls/expired", "proxy")], shows=[("http/refused", "site")], innocent=["container/*"]
+)
+def shop_certificate_expired(lab: Flurai) -> Iterator[None]:
+    """Telegram does not open the mini-app; the page on port 8000 for operators is well."""
+    yield from tls.certificate(lab, days=-1)
+
+
+@fault("flurai", expect=[("tls/expiring", "proxy")], innocent=USERS)
+def shop_certificate_about_to_expire(lab: Flurai) -> Iterator[None]:
+    yield from tls.certificate(lab, days=4)
+
+
+@fault("flurai", expect=[("tls/name-mismatch", "proxy")], shows=[("http/refused", "site")])
+def shop_certificate_for_another_name(lab: Flurai) -> Iterator[None]:
+    yield from tls.certificate(lab, days=90, name="old-miniapp-domain.com")
 
 
 # -- Redis --------------------------------------------------------------------------------------------

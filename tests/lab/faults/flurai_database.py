@@ -9,7 +9,7 @@ from tests.lab.faults.base import fault
 from tests.lab.stacks import parts
 from tests.lab.stacks.flurai import ENV, PASSWORD, REPLICAS, VERSIONS, Flurai, migration
 
-FAILS = "http/status|http/timeout|http/body"
+FAILS = "http/status"
 USERS = ("http/*", "nginx/*", "logs/*")
 
 

@@ -11,7 +11,7 @@ from tests.lab.stacks.wishlins import ENV
 STATE = "curl -sf -X PUT http://127.0.0.1:8081/_state -d"
 
 
-@fault("wishlins", expect=[("telegram/token-invalid", "bot")], innocent=["http/*", "nginx/*"])
+@fault("wishlins", "flurai", expect=[("telegram/token-invalid", "bot")], innocent=["http/*", "nginx/*"])
 def token_revoked(lab: ComposeSystem) -> Iterator[None]:
     """BotFather gave the bot a new token, the environment holds the old one."""
     unit = "/etc/systemd/system/lab-telegram.service"
@@ -38,14 +38,14 @@ def two_bots_poll(lab: ComposeSystem) -> Iterator[None]:
     lab.sh("docker rm -f second-bot")
 
 
-@fault("wishlins", expect=[("telegram/unreachable", "bot")], innocent=["http/*"])
+@fault("wishlins", "flurai", expect=[("telegram/unreachable", "bot")], innocent=["http/*"])
 def bot_api_down(lab: ComposeSystem) -> Iterator[None]:
     lab.sh("systemctl stop lab-telegram; sleep 2")
     yield
     lab.sh("systemctl start lab-telegram")
 
 
-@fault("wishlins", expect=[("telegram/updates-pending", "bot")])
+@fault("wishlins", "flurai", expect=[("telegram/updates-pending", "bot")])
 def updates_pile_up(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(STATE + " '{\"pending\": 5000}'")
     yield
