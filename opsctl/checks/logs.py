@@ -33,7 +33,10 @@ STREAK = 5
 """After so many errors without a good answer between them, a single one is enough."""
 ORDINARY = 20
 """So many ordinary entries at least make an error without a time one of the past."""
-_CODE = "undated where errors have no time and may or may not be of now"
+_CODE = (
+    "undated where errors have no time and may or may not be of now; answer where only lines of requests "
+    "and their status codes say it"
+)
 NEW_SECONDS = 600.0
 _REPEATED = Limits(warning=2, unit="errors", source="one error alone is noise; the second makes it a symptom")
 
@@ -304,12 +307,14 @@ def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) 
         return context.ok(f"no {category} error in {window}{seen}")
     recent = sum(item.recent for item in current)
     first = max(current, key=lambda item: (item.fatal, not _is_answer(item), item.recent))
+    only_answers = all(_is_answer(item) for item in current)
     return context.warning(
         f"{count_text(recent, f'{category} error')} in the last minute, last {_ago(first, now)}: "
         f"{_quoted(first)}",
         value=recent,
         threshold=context.limits.warning,
         unit="errors",
+        code="answer" if only_answers else "",
         source=facts.command,
         evidence=[_evidence(item, facts, now) for item in current[:3]],
         fix=fix,

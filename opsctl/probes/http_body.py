@@ -28,6 +28,7 @@ _DEPENDENCY = re.compile(
     r"|storage|s3|smtp|mail|elastic\w*|search|telegram|bot|backend|api|worker)(_|$)"
 )
 _METRIC_LINE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^\n]*\})?[ \t]+(\S+)", re.M)
+_FAMILY = re.compile(r"^# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (?:histogram|summary)\s*$", re.M)
 _STATUS_LABEL = re.compile(r'(?:^|[{,])\s*(?:status|code|status_code|http_status)="([1-5])(?:\d\d|xx)"')
 _REQUEST_COUNTERS = ("http_requests_total", "http_server_requests_total", "requests_total")
 
@@ -110,8 +111,10 @@ def excerpt(body: str, length: int = 200) -> str:
 
 
 def metric_names(body: str) -> set[str]:
-    """Return the names of the series on a page of metrics."""
-    return {match.group(1) for match in _METRIC_LINE.finditer(body)}
+    """Return the names of the series on a page of metrics, and of the histograms and summaries."""
+    series = {match.group(1) for match in _METRIC_LINE.finditer(body)}
+    families = {match.group(1) for match in _FAMILY.finditer(body)}
+    return series | {name for name in families if f"{name}_count" in series}
 
 
 def request_counts(body: str) -> tuple[float, float] | None:
