@@ -247,9 +247,18 @@ def _window(facts: PostgresFacts) -> str:
 
 
 def _no_statement(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]:
-    """Nothing runs now. Whether short statements are slow on average only the extension knows."""
+    """Nothing runs now. Without the extension that is what can be said, where the sessions were read.
+
+    Statements of a second each that keep a page waiting would be among those that run.
+    """
     if facts.statements_seen or facts.connections_used == 0:
         yield context.ok("no statement has been running for long")
+        return
+    if facts.connections_used is not None:
+        yield context.ok(
+            f"no statement is running now{_hidden(facts)}; pg_stat_statements, which would tell of those "
+            "that have ended, is not installed"
+        )
         return
     yield context.finding(
         Status.UNKNOWN,

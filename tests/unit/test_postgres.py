@@ -440,6 +440,13 @@ def test_wraparound(age: int, expected: Status) -> None:
         assert finding.status is expected
 
 
+def test_without_the_extension_what_runs_now_is_what_can_be_said() -> None:
+    assert status("postgres/statements-slow", facts(connections_used=5)) is Status.OK
+    assert status("postgres/statements-slow", facts(connections_used=None)) is Status.UNKNOWN
+    slow = Session(pid=1, state="active", query="select 1", query_seconds=3.0)
+    assert status("postgres/statements-slow", facts(connections_used=5, sessions=[slow])) is Status.WARNING
+
+
 def test_an_old_checksum_failure_is_not_current() -> None:
     def failed(seconds_ago: float) -> PostgresFacts:
         database = Database(
