@@ -55,10 +55,10 @@ def application_on_its_containers_loopback(lab: ComposeSystem) -> Iterator[None]
 @fault(*ON_SYSTEMD, expect=[("http/timeout", "backend")], shows=[("http/status", "api")], hangs=True)
 def application_frozen(lab: System) -> Iterator[None]:
     """Active, as systemd sees it; connections are accepted and nobody answers."""
-    lab.sh("pkill -STOP -f _api:app")
+    lab.sh("pkill -STOP -f '[_]api:app'")
     lab.see_load()
     yield
-    lab.sh("pkill -CONT -f _api:app")
+    lab.sh("pkill -CONT -f '[_]api:app'")
 
 
 @fault(*ON_SYSTEMD, expect=[("http/timeout", "backend")], shows=[("http/status", "api")], hangs=True)
@@ -90,7 +90,13 @@ def release_that_answers_500(lab: System) -> Iterator[None]:
         yield
 
 
-@fault("rostferrum", "iiko-base", "freemarket", expect=[("http/too-many-requests", "api")])
+@fault("freemarket", expect=[("http/too-many-requests", "api")])
+@fault(
+    "rostferrum",
+    "iiko-base",
+    expect=[("http/too-many-requests", "backend")],
+    shows=[("http/too-many-requests", "api")],
+)
 def release_that_turns_everybody_away(lab: System) -> Iterator[None]:
     """The application's own rate limit takes the proxy for one client."""
     code = page(lab) + (

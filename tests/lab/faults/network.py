@@ -48,7 +48,8 @@ def helper(lab: System, name: str, argv: str) -> Iterator[None]:
 def tunnel_to_the_database_left_open(lab: System) -> Iterator[None]:
     """PostgreSQL itself listens on loopback only; a forgotten tunnel hands it to the outer address."""
     lab.sh(
-        "ip link add outer type veth peer name outer-end; ip address add 10.77.0.1/24 dev outer; ip link set outer up"
+        "ip link add outer type veth peer name outer-end;"
+        "ip address add 10.77.0.1/24 dev outer; ip link set outer up"
     )
     lab.server.write("/etc/lab/tunnel.py", TUNNEL)
     with helper(lab, "lab-tunnel", "python3 /etc/lab/tunnel.py"):
