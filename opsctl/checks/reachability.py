@@ -5,6 +5,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from opsctl.checks.base import NotObserved
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -36,8 +38,17 @@ def not_there(
         source: the command that shows it.
         fix: where nothing else answers there.
         commands: to go with `fix`.
+
+    Raises:
+        NotObserved: there is always a way to the machine itself; only a rule can close it.
     """
     host, _, port = address.rpartition(":")
+    if connection.state == "unreachable" and _is_loopback(host):
+        raise NotObserved(
+            f"{connection.detail or 'no route'}: a firewall rule keeps this user from {address}, which says "
+            f"nothing of {product}",
+            "run as the service's own user, or look at `iptables -S OUTPUT` and `nft list ruleset`",
+        )
     if connection.state == "name-unresolved":
         fix = (
             f"The name is the fault, not {product}: repair the record or the resolver (/etc/resolv.conf), "
@@ -58,3 +69,7 @@ def not_there(
         fix=fix,
         commands=commands,
     )
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")

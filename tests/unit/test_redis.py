@@ -454,3 +454,10 @@ def test_numbers_survive_the_way_to_metrics_and_back(name: str) -> None:
     assert back.role == facts.role
     assert back.queues == facts.queues
     assert back.loading is False
+
+
+def test_no_route_to_the_machine_itself_is_a_rule_and_says_nothing_of_redis() -> None:
+    closed = Connection(state="unreachable", detail="No route to host")
+    assert only(judged(up=False, connection=closed), "down").status is Status.UNKNOWN
+    far = judged(up=False, connection=closed, address="10.9.8.7:6379")
+    assert only(far, "down").status is Status.CRITICAL

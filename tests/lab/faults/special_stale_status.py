@@ -36,7 +36,7 @@ def health_word_of_before_the_stop(lab: ComposeSystem) -> Iterator[None]:
 )
 def unhealthy_word_of_before_the_stop(lab: ComposeSystem) -> Iterator[None]:
     """It was unhealthy, then it was stopped, and the word stays."""
-    lab.inside("db", "pkill -STOP -x postgres", check=False)
+    lab.sh(f"kill -STOP {lab.pid('db')}")
     lab.wait_unwell("db")
     lab.sh(f"docker update --restart=no {lab.id('db')}; docker kill {lab.id('db')}")
     lab.see_load()
