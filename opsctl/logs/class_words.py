@@ -13,6 +13,7 @@ CLIENT = Phrases(
     invalid http request received
     (?:could not (?:receive|send) data (?:from|to)) client
     unexpected eof on client
+    connection to client lost
     limiting (?:requests|connections)
     access forbidden by rule
     directory index of .{0,300} is forbidden

@@ -10,6 +10,7 @@ from opsctl.checks import find_check
 from opsctl.checks.base import CheckContext, Limits
 from opsctl.explanations import Explanations
 from opsctl.facts.logs import LogsFacts, LogTemplate
+from opsctl.logs.classes import CLIENT, meaning
 from opsctl.model import Finding, ServiceSummary, Status, Target
 from opsctl.probes.http_body import metric_names
 from opsctl.runbooks import all_runbooks
@@ -71,3 +72,7 @@ def test_what_the_database_says_at_first_hand_explains_what_its_clients_log() ->
 def test_a_histogram_is_known_by_its_own_name_too() -> None:
     body = '# TYPE took histogram\ntook_bucket{le="1"} 2\ntook_sum 1.5\ntook_count 2\n# TYPE none summary\n'
     assert metric_names(body) == {"took", "took_bucket", "took_sum", "took_count"}
+
+
+def test_a_client_that_went_away_is_no_error_of_the_database() -> None:
+    assert meaning("connection to client lost", "postgres").category == CLIENT
