@@ -98,6 +98,11 @@ def migration(revision: str, before: str, words: str) -> str:
     return f'"""{words}"""\n\nrevision = "{revision}"\ndown_revision = {down}\n\n\ndef upgrade():\n    pass\n'
 
 
+def slot_of(replica: str) -> str:
+    """Return the name of a replica's slot on the primary."""
+    return replica.replace("-", "_")
+
+
 class Flurai(ComposeSystem):
     name = "flurai"
     project = "flurai"
@@ -140,7 +145,7 @@ class Flurai(ComposeSystem):
             FOLDER,
             f"max_connections={MAX_CONNECTIONS}",
             ports=["127.0.0.1:5432:5432"],
-            environment={**login, "POSTGRES_DB": "${DB_NAME}"},
+            environment={**login, "POSTGRES_DB": "${DB_NAME}", "SLOTS": " ".join(map(slot_of, REPLICAS))},
         )
         services = {
             "db": primary,
@@ -178,12 +183,11 @@ class Flurai(ComposeSystem):
 
     def replica(self, name: str, image: str, login: dict[str, str]) -> dict[str, Any]:
         """Return a read replica with a slot of its own on the primary."""
-        slot = name.replace("-", "_")
         return self.service(
             image,
             hostname=name,
             command=["sh", f"{INSIDE_APPS}/postgres.sh", "-c", f"max_connections={MAX_CONNECTIONS}"],
-            environment={**login, "PRIMARY": "${DB_HOST}", "SLOT": slot},
+            environment={**login, "PRIMARY": "${DB_HOST}", "SLOT": slot_of(name)},
             depends_on=["db"],
         )
 
