@@ -34,6 +34,11 @@ def edited(lab: System, path: str, old: str, new: str) -> Iterator[None]:
         lab.server.write(path, before)
 
 
+def without_variable(lab: System, path: str, name: str) -> contextlib.AbstractContextManager[None]:
+    """Have an env file without one of its variables for a while."""
+    return edited(lab, path, lab.sh(f"grep '^{name}=' {path}"), "")
+
+
 @contextlib.contextmanager
 def without_file(lab: System, path: str) -> Iterator[None]:
     """Have a file gone for a while."""

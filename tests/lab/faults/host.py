@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tests.lab.changes import FORGOTTEN, asked_for, drop_in, fill, small_disk
+from tests.lab.changes import FORGOTTEN, drop_in, fill, small_disk
 from tests.lab.faults.base import fault
 from tests.lab.faults.network import helper
 from tests.lab.stacks import parts
@@ -326,9 +326,11 @@ def firewalls_table_of_connections_full(lab: System) -> Iterator[None]:
     """A scan leaves hundreds of thousands of connections behind that the firewall remembers."""
     lab.server.write("/etc/lab/flood.py", FLOOD)
     lab.server.write("/etc/lab/flush.py", FLUSH)
-    lab.sh("python3 /etc/lab/flood.py")
-    yield
-    lab.sh("python3 /etc/lab/flush.py")
+    try:
+        lab.sh("python3 /etc/lab/flood.py")
+        yield
+    finally:
+        lab.sh("python3 /etc/lab/flush.py", check=False)
 
 
 @fault("rostferrum", expect=[("host/cpu-saturated", "host")], innocent=["postgres/*", "systemd/*"])
@@ -341,26 +343,3 @@ def batch_job_started_sixty_times(lab: System) -> Iterator[None]:
         load = f"awk -v cores={cores} '{{ exit !($1 > 9 * cores) }}' /proc/loadavg"
         lab.wait(f"{busy} /proc/pressure/cpu && {load}", "a saturated machine", seconds=70)
         yield
-
-
-@fault("rostferrum", expect=[("host/io-pressure", "host")], innocent=["postgres/*", "systemd/*"])
-def disk_too_slow_for_what_is_written(lab: System) -> Iterator[None]:
-    """The provider throttles the disk; everybody who writes waits for it.
-
-    The kernel's averages need minutes to reach the limits of the check; here the stack file sets
-    lower ones (`thresholds:`), so that half a minute is enough.
-    """
-    name = "blkio.throttle.write_bps_device"
-    group = next((each for each in lab.server.groups if (each / name).exists()), None)
-    lower = {"host/io-pressure": {"warning": 15, "critical": 60}}
-    lab.sh("mkdir -p /var/lib/docker")
-    number = lab.sh("stat -c %d /work 2>/dev/null || stat -c %d /opt/lab/apps").strip()
-    device = f"{int(number) >> 8}:{int(number) & 255}"
-    assert group is not None, "no blkio controller here"
-    throttle = group / name
-    throttle.write_text(f"{device} 200000")
-    try:
-        with asked_for(lab, thresholds=lower):
-            yield
-    finally:
-        throttle.write_text(f"{device} 0")

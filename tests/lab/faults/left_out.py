@@ -7,6 +7,8 @@ LEFT_OUT: dict[str, str] = {
     "expect it as missing evidence, not as a cause",
     "host/clock-skew": "the machines share the kernel's clock with this one: setting it would set it for "
     "everything that runs here",
+    "host/io-pressure": "stalls of all processes for want of the disk are counted for the whole kernel: "
+    "everything that runs here would have to wait for the disk for a minute",
     "host/memory-pressure": "stalls of all processes for want of memory are counted for the whole kernel: "
     "everything that runs here would have to stand still for half a minute",
     "host/rebooted": "the machines share the kernel, whose start they show, and it is not started anew; "

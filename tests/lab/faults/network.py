@@ -113,7 +113,7 @@ def another_process_took_the_applications_port(lab: System) -> Iterator[None]:
     with helper(lab, "lab-taker", "python3 -m http.server 8000 --bind 127.0.0.1 --directory /mnt"):
         lab.wait("ss -ltn | grep -q 127.0.0.1:8000")
         lab.sh(f"systemctl start {unit}", check=False)
-        lab.wait(f"[ $(systemctl show -P NRestarts {unit}) -ge 5 ]", seconds=60)
+        lab.wait(f"[ $(systemctl show -P NRestarts {unit}) -ge 5 ]", seconds=120)
         lab.see_load()
         yield
     lab.sh(f"systemctl reset-failed {unit}; systemctl restart {unit}", check=False)
