@@ -6,12 +6,15 @@ unverified, fetches the certificate that was refused.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.tls import TlsFacts
+from opsctl.probes.addresses import is_here
 from opsctl.probes.base import ProbeError
 from opsctl.probes.connection import connection_state
 from opsctl.probes.tls_parsing import (
@@ -28,11 +31,11 @@ from opsctl.stack.specs import TlsSpec
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from pathlib import Path
 
     from opsctl.probes.base import ProbeContext
 
 MAX_FILE_BYTES = 1024 * 1024
+CERTBOT = Path("/etc/letsencrypt/live")
 
 
 def probe(context: ProbeContext) -> TlsFacts:
@@ -46,7 +49,7 @@ def probe(context: ProbeContext) -> TlsFacts:
         raise ProbeError("missing", f"tls {spec.name}: {error}", "write HOST or HOST:PORT") from None
     problems: list[FactProblem] = []
     values: dict[str, Any] = {"address": f"{address[0]}:{address[1]}", "name": name}
-    values |= _files(context, spec, problems)
+    values |= _files(context, spec, address, problems)
     began = time.monotonic()
     try:
         values |= _served(context, spec, name, address, problems)
@@ -137,12 +140,27 @@ def _handshake(tls: ssl.SSLContext, name: str, address: tuple[str, int], seconds
     return certificate
 
 
-def _files(context: ProbeContext, spec: TlsSpec, problems: list[FactProblem]) -> dict[str, Any]:
+def _renewed_here(address: tuple[str, int]) -> Path | None:
+    """Return certbot's file for a name that this machine itself answers for, where it may be read."""
+    path = CERTBOT / address[0] / "fullchain.pem"
+    try:
+        if not os.access(path, os.R_OK):
+            return None
+        found = socket.getaddrinfo(address[0], address[1], type=socket.SOCK_STREAM)
+        return path if all(is_here(str(item[4][0])) for item in found) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _files(
+    context: ProbeContext, spec: TlsSpec, address: tuple[str, int], problems: list[FactProblem]
+) -> dict[str, Any]:
     """Return what the files on disk hold, as far as they can be read."""
     values: dict[str, Any] = {"certificate_file": spec.certificate_file, "key_file": spec.key_file}
-    if not spec.certificate_file:
+    path = context.stack.path(spec.certificate_file) if spec.certificate_file else _renewed_here(address)
+    if path is None:
         return values
-    path = context.stack.path(spec.certificate_file)
+    values["certificate_file"] = str(path)
 
     def attempt(part: str, path: Path, read: Callable[[], Any]) -> Any:
         try:
