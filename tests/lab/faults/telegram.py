@@ -32,8 +32,8 @@ def two_bots_poll(lab: ComposeSystem) -> Iterator[None]:
         " wishlins/bot:1.4 python3 /opt/lab/apps/bot.py"
     )
     lab.sh(copy)
-    refusals = f"docker logs {lab.id('bot')} 2>&1 | grep -c -i 'conflict: terminated'"
-    lab.wait(f"[ $({refusals}) -ge 3 ]", "the bot has been refused", 40)
+    refusals = f"grep -c -a -i 'conflict: terminated' {lab.inspect('bot', '.LogPath')}"
+    lab.wait(f"[ $({refusals}) -ge 3 ]", "the bot has been refused", 60)
     yield
     lab.sh("docker rm -f second-bot")
 
