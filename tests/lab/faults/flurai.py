@@ -125,9 +125,12 @@ def balanced_onto_a_dead_port(lab: Flurai) -> Iterator[None]:
         yield
 
 
-@fault("flurai", expect=[("http/metrics-missing", "api")], innocent=["container/*", "nginx/*"])
+@fault("flurai", expect=[("http/status", "api")], innocent=["container/*", "nginx/*"])
 def metrics_page_missing(lab: Flurai) -> Iterator[None]:
-    """Somebody closed /metrics in nginx and thought of outsiders only."""
+    """Somebody closed /metrics in nginx and thought of outsiders only: 404.
+
+    `http/metrics-missing` is for a page that is there and lacks metrics.
+    """
     with balancer(lab, "^/(health|metrics)$", "^/(health)$"):
         lab.see_load()
         yield
