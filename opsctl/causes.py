@@ -31,7 +31,7 @@ class Causes:
     candidates: list[Candidate] = field(default_factory=list)
 
 
-WHOLE_KINDS = ("container", "systemd", "nginx", "tls", "network")
+WHOLE_KINDS = ("container", "systemd", "nginx", "php", "tls", "network")
 """Kinds whose subjects are instances or parts of one service: what fails several alike is one fault."""
 Precedence = tuple[int, int, int, int, tuple[str, str, str]]
 
