@@ -214,16 +214,3 @@ def archiving_failed_once_and_works(lab: System) -> Iterator[None]:
     yield
     parts.psql(lab, "-c 'alter system reset archive_mode' -c 'alter system reset archive_command'")
     lab.sh("systemctl restart postgresql@15-main")
-
-
-@fault("rostferrum", special="stale-status")
-def save_failed_once_and_none_is_wanted(lab: System) -> Iterator[None]:
-    """The last save failed, saving was then switched off, and Redis takes writes."""
-    lab.sh("redis-cli config set save '3600 1'; chown root: /var/lib/redis; chmod 555 /var/lib/redis")
-    lab.sh("redis-cli bgsave")
-    lab.wait("redis-cli info persistence | grep -q rdb_last_bgsave_status:err")
-    lab.sh("redis-cli config set save ''")
-    calm(lab)
-    yield
-    lab.sh("chown redis: /var/lib/redis; chmod 750 /var/lib/redis; redis-cli bgsave")
-    lab.wait("redis-cli info persistence | grep -q rdb_last_bgsave_status:ok")
