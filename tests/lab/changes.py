@@ -113,7 +113,10 @@ def release(lab: System, code: str, wait: bool = True) -> Iterator[None]:
         lab.renew("backend")
         try:
             if wait:
-                lab.wait(_every_container(lab, "curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/metrics"))
+                lab.wait(
+                    _every_container(lab, "curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/metrics"),
+                    seconds=90,
+                )
             lab.forget()
             yield
         finally:
@@ -124,7 +127,7 @@ def release(lab: System, code: str, wait: bool = True) -> Iterator[None]:
     settings = f"[Service]\nExecStart=\n{start.replace(f'{module}:app', bad)}\n"
     with drop_in(lab, "backend", settings):
         if wait:
-            lab.wait("curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/metrics", "the release")
+            lab.wait("curl -sf -m 2 -o /dev/null http://127.0.0.1:8000/metrics", "the release", 90)
         lab.forget()
         yield
 

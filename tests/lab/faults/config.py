@@ -50,7 +50,7 @@ def database_url_left_out(lab: System) -> Iterator[None]:
     """A deployment wrote the env file anew without it: the application ends as soon as it is started."""
     with without_variable(lab, ENV[lab.name], "DATABASE_URL"):
         started_anew(lab)
-        lab.wait(f"[ $(systemctl show -P NRestarts {lab.units['backend']}) -ge 2 ]")
+        lab.wait(f"[ $(systemctl show -P NRestarts {lab.units['backend']}) -ge 2 ]", seconds=90)
         lab.see_load()
         yield
     lab.sh(f"systemctl reset-failed {lab.units['backend']}", check=False)

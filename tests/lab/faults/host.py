@@ -263,7 +263,7 @@ def worker_of_a_unit_killed_for_memory(lab: System) -> Iterator[None]:
         with lab.server.memory_limit(f"{unit}.service", 200_000_000):
             try:
                 lab.sh("touch /run/lab-report")
-                lab.wait("! [ -e /run/lab-report ] && ! pgrep -f 600_000_00[0]")
+                lab.wait("! [ -e /run/lab-report ] && ! pgrep -f 600_000_00[0]", seconds=90)
                 yield
             finally:
                 lab.sh(f"systemctl stop {unit}")
@@ -293,7 +293,7 @@ def application_may_open_no_more_files(lab: System) -> Iterator[None]:
     with drop_in(lab, "backend", "[Service]\nLimitNOFILE=48\n"):
         lab.wait_healthy()
         with helper(lab, "lab-clients", "python3 /etc/lab/clients.py"):
-            lab.wait("[ -e /run/lab-clients ]")
+            lab.wait("[ -e /run/lab-clients ]", seconds=120)
             lab.see_load()
             yield
 

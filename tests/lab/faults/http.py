@@ -36,7 +36,7 @@ def application_on_another_port(lab: System) -> Iterator[None]:
     start = lab.sh(f"grep ^ExecStart= /etc/systemd/system/{unit}.service").strip()
     moved = start.replace("--port 8000", "--port 8010")
     with drop_in(lab, "backend", f"[Service]\nExecStart=\n{moved}\n"):
-        lab.wait("curl -sf -m 2 -o /dev/null http://127.0.0.1:8010/metrics")
+        lab.wait("curl -sf -m 2 -o /dev/null http://127.0.0.1:8010/metrics", seconds=90)
         lab.see_load()
         yield
 

@@ -49,7 +49,7 @@ def bot_asks_the_wrong_port(lab: ComposeSystem) -> Iterator[None]:
         started_anew(lab)
         lab.wait_healthy()
         lab.forget()
-        lab.wait(f"[ $(docker logs {lab.id('bot')} 2>&1 | grep -c 'cannot reach') -ge 3 ]")
+        lab.wait(f"[ $(docker logs {lab.id('bot')} 2>&1 | grep -c 'cannot reach') -ge 3 ]", seconds=90)
         yield
     started_anew(lab)
 
