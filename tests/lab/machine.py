@@ -30,6 +30,9 @@ APPS = Path(__file__).parent / "apps"
 INSIDE_APPS = "/opt/lab/apps"
 INSIDE_PACKAGES = "/opt/lab/packages"
 IMAGE = "opsctl-lab:base"
+CPU_SHARES = {"cpu.shares": "2048", "cpu.weight": "200"}
+"""What a machine gets of the processors where others want them too: a server has more than one
+process has. Otherwise thirty processes share what a single neighbour gets."""
 
 
 class Server(Machine):
@@ -83,7 +86,16 @@ class Server(Machine):
             for name in ("cpuset.cpus", "cpuset.mems"):  # an empty set takes no process
                 if (group / name).exists():
                     (group / name).write_text((group.parent / name).read_text())
+            for name, value in CPU_SHARES.items():
+                if (group / name).exists():
+                    (group / name).write_text(value)
         return self.groups
+
+    def entering(self) -> list[str]:
+        """Return the command that runs what follows it inside, with a share of the machine's own time."""
+        groups = [group for group in self.groups if (group / "cpu.shares").exists()]
+        enter = "".join(f"echo $$ > {group}/cgroup.procs; " for group in groups)
+        return ["sh", "-c", f'{enter}exec "$@"', "sh", *super().entering()]
 
     def _argv(self) -> list[str]:
         binds = [f"--bind-ro={APPS}:{INSIDE_APPS}", f"--bind-ro={python_packages()}:{INSIDE_PACKAGES}"]

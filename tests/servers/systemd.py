@@ -113,7 +113,7 @@ class Machine:
     def run(self, *argv: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command inside and return how it ended."""
         result = subprocess.run(
-            ["nsenter", f"--target={self.leader}", "--all", "env", "-i", *_environment(), *argv],
+            [*self.entering(), "env", "-i", *_environment(), *argv],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -125,6 +125,10 @@ class Machine:
                 f"{' '.join(argv)} ended with {result.returncode}\n{result.stdout}{result.stderr}"
             )
         return result
+
+    def entering(self) -> list[str]:
+        """Return the command that runs what follows it inside."""
+        return ["nsenter", f"--target={self.leader}", "--all"]
 
     def write(self, path: str, text: str) -> None:
         """Write a file inside, its folders made where missing."""
