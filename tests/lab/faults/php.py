@@ -55,7 +55,11 @@ def storage_belongs_to_root(lab: System) -> Iterator[None]:
     lab.sh(f"chown -R www-data: {FRONTEND}/storage")
 
 
-@fault("iiko-base", expect=[("config/variable-missing", "php")], shows=[("http/status", "site")])
+@fault(
+    "iiko-base",
+    expect=[("config/variable-missing", "php")],
+    shows=[("php/key-missing", "php"), ("http/status", "site")],
+)
 def application_key_lost(lab: System) -> Iterator[None]:
     lab.sh(f"cp -p {FRONTEND}/.env /tmp/env; sed -i 's/^APP_KEY=.*/APP_KEY=/' {FRONTEND}/.env")
     lab.see_load()
@@ -63,7 +67,7 @@ def application_key_lost(lab: System) -> Iterator[None]:
     lab.sh(f"cp -p /tmp/env {FRONTEND}/.env")
 
 
-@fault("iiko-base", expect=[("php/debug-enabled", "php")])
+@fault("iiko-base", expect=[("php/debug-enabled", "php")], shows=[("config/debug-enabled", "php")])
 def debug_left_on(lab: System) -> Iterator[None]:
     lab.sh(f"cp -p {FRONTEND}/.env /tmp/env; sed -i 's/^APP_DEBUG=.*/APP_DEBUG=true/' {FRONTEND}/.env")
     yield

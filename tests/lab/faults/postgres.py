@@ -171,7 +171,7 @@ def sequence_nearly_used_up(lab: System) -> Iterator[None]:
     parts.psql(lab, "-c \"select setval('leads_id_seq', 1)\" rostferrum")
 
 
-@fault("rostferrum", expect=[("postgres/exposed", "db")])
+@fault("rostferrum", expect=[("postgres/exposed", "db")], shows=[("network/port-exposed", "db")])
 def database_listens_everywhere(lab: System) -> Iterator[None]:
     parts.psql(lab, "-c \"alter system set listen_addresses='*'\"")
     lab.sh("systemctl restart postgresql@15-main")

@@ -52,7 +52,7 @@ def updates_pile_up(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(STATE + " '{}'")
 
 
-@fault("wishlins", expect=[("config/variable-missing", "bot")])
+@fault("wishlins", expect=[("config/variable-missing", "bot")], shows=[("telegram/token-missing", "bot")])
 def token_missing(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"cp -p {ENV} /tmp/env; sed -i '/^BOT_TOKEN/d' {ENV}")
     lab.recreate("bot")
