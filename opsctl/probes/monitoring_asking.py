@@ -24,6 +24,8 @@ MAX_LOG_LINES = 2000
 MAX_CONTAINERS = 3
 _SHARE = 0.6
 """How much of the time that is left one request may take: one that hangs leaves something to the next."""
+_FIRST_SHARE = 0.9
+"""As above for the first one: where that hangs, nothing else is asked."""
 
 
 class Asker:
@@ -42,13 +44,13 @@ class Asker:
         )
         self.problems: list[FactProblem] = []
 
-    def get(self, path: str) -> Exchange:
+    def get(self, path: str, share: float = _SHARE) -> Exchange:
         """Send one request; never raises."""
-        return exchange(f"{self.url}{path}", self._route, self.context.left * _SHARE)
+        return exchange(f"{self.url}{path}", self._route, self.context.left * share)
 
     def readiness(self) -> Connection:
         """Return how asking `/-/ready` ended: `ok`, or why it is not."""
-        done = self.get("/-/ready")
+        done = self.get("/-/ready", _FIRST_SHARE)
         if done.connection.state != "ok":
             return done.connection
         if done.status == 200:
