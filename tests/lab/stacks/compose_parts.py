@@ -85,10 +85,10 @@ def network(subnet: str, gateway: str) -> dict[str, Any]:
     return {"default": {"ipam": {"config": [{"subnet": subnet, "gateway": gateway}]}}}
 
 
-def bot_api(system: System, token: str) -> None:
-    """Install the Bot API server, a unit on the server itself."""
+def bot_api(system: System, token: str, name: str = "lab-telegram", port: int = 8081) -> None:
+    """Install a Bot API server, a unit on the server itself."""
     system.server.unit(
-        "lab-telegram.service",
+        f"{name}.service",
         f"[Service]\nEnvironment=PYTHONPATH={PYTHONPATH} TELEGRAM_TOKENS={token}\n"
-        f"ExecStart=python3 {INSIDE_APPS}/telegram.py 8081\n",
+        f"ExecStart=python3 {INSIDE_APPS}/telegram.py {port}\n",
     )

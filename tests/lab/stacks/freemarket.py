@@ -48,14 +48,38 @@ server {
 }
 """
 
+ALERT_TOKEN = "7000000003:AAfreemarket-lab-alerts-000000000000"
+ALERT_API = "http://127.0.0.1:8083"
+"""A Bot API of its own for alerts: what faults do to the bot's is another matter."""
+
 PROMETHEUS = """\
 global: {scrape_interval: 5s, evaluation_interval: 5s}
+rule_files: [/etc/monitoring/rules.yml]
 alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:9093']}]}]}
 scrape_configs:
   - job_name: prometheus
     static_configs: [{targets: ['127.0.0.1:9090']}]
+  - job_name: alertmanager
+    static_configs: [{targets: ['127.0.0.1:9093']}]
+  - job_name: freemarket
+    scheme: https
+    tls_config: {insecure_skip_verify: true}
+    static_configs: [{targets: ['freemarket.com']}]
 """
-ALERTMANAGER = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+RULES = """\
+groups:
+  - name: freemarket
+    rules:
+      - {alert: Watchdog, expr: vector(1)}
+      - {alert: ServiceDown, expr: up == 0, for: 1m}
+      - {record: 'job:up:sum', expr: sum by (job) (up)}
+"""
+ALERTMANAGER = f"""\
+route: {{receiver: telegram, group_wait: 1s, group_interval: 10s, repeat_interval: 20s}}
+receivers:
+  - name: telegram
+    telegram_configs: [{{api_url: '{ALERT_API}', bot_token: '{ALERT_TOKEN}', chat_id: 1}}]
+"""
 
 
 class Freemarket(ComposeSystem):
@@ -166,6 +190,7 @@ class Freemarket(ComposeSystem):
         write(f"{FOLDER}/frontend/dist/index.html", "<!doctype html><title>FreeMarket</title>\n")
         write(f"{FOLDER}/nginx/site.conf", SITE)
         write(f"{FOLDER}/monitoring/prometheus.yml", PROMETHEUS)
+        write(f"{FOLDER}/monitoring/rules.yml", RULES)
         write(f"{FOLDER}/monitoring/alertmanager.yml", ALERTMANAGER)
         write(self.monitoring, yaml.safe_dump(self.monitoring_file(), sort_keys=False))
         write(
@@ -184,12 +209,13 @@ class Freemarket(ComposeSystem):
         self.certificate(f"{FOLDER}/ssl", "freemarket.com")
         self.firewall(22, 80, 443, networks=(SUBNET,))
         compose_parts.bot_api(self, TOKEN)
+        compose_parts.bot_api(self, ALERT_TOKEN, "lab-alerts", 8083)
 
     def bring_up(self) -> None:
         self.tag_images()
         self.sh(f"docker tag {self.images[0]} freemarket/prometheus:2.42")
         self.sh(f"docker tag {self.images[0]} freemarket/alertmanager:0.25")
-        self.sh("systemctl enable -q docker; systemctl start lab-telegram")
+        self.sh("systemctl enable -q docker; systemctl start lab-telegram lab-alerts")
         self.compose("up", "-d", "--no-build", *self.scale)
         clean = "env -u PYTHONPATH docker-compose --ansi never -p monitoring"
         self.sh(f"{clean} -f {self.monitoring} up -d --no-build", seconds=60)
