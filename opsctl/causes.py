@@ -128,9 +128,22 @@ def _assemble(
         keys = _reached([root], effects) - {root.key}
         chains[root.key] = tuple(sorted((failing[key] for key in keys), key=precedence))
 
+    sufficient = {
+        effect.key for root in roots for effect in chains[root.key] if root.status.rank >= effect.status.rank
+    }
+
     def weight(item: Finding) -> Status:
-        """A cause is as severe as the worst that it explains."""
-        return worst(one.status for one in (item, *chains[item.key]))
+        """A cause is as severe as the worst that it explains.
+
+        What weighs more than it comes over a symptom between; it is not counted where another cause
+        accounts for it by itself: one of five backends is gone, and it is the cache that users miss.
+        """
+        heavy = explanations.runbooks[item.id].even_as_warning if item.id in explanations.runbooks else False
+        return worst(
+            one.status
+            for one in (item, *chains[item.key])
+            if heavy or item.status.rank >= one.status.rank or one.key not in sufficient
+        )
 
     # a risk hurts nobody yet: beside a fault as severe it is only noticed
     most = worst(weight(item) for item in roots)
