@@ -246,7 +246,7 @@ WORKER = """\
 # the application, and a worker beside it that makes reports when asked
 {start} &
 while sleep 0.3; do
-    [ -e /run/lab-report ] && rm -f /run/lab-report && python3 -c 'x = bytearray(b"x" * 600_000_000)'
+    [ -e /run/lab-reports/wanted ] && rm -f /run/lab-reports/wanted && python3 -c 'x = bytearray(b"x" * 600_000_000)'
 done
 """
 
@@ -256,14 +256,15 @@ def worker_of_a_unit_killed_for_memory(lab: System) -> Iterator[None]:
     """Its report does not fit into the unit's memory limit; the application itself lives on."""
     unit = lab.units["backend"]
     start = lab.sh(f"grep ^ExecStart= /etc/systemd/system/{unit}.service").strip().partition("=")[2]
+    lab.sh("mkdir -p /run/lab-reports; chown www-data: /run/lab-reports")
     lab.server.write("/etc/lab/worker.sh", WORKER.format(start=start))
     settings = "[Service]\nExecStart=\nExecStart=/bin/sh /etc/lab/worker.sh\nOOMPolicy=continue\n"
     with drop_in(lab, "backend", settings):
         lab.wait_healthy()
         with lab.server.memory_limit(f"{unit}.service", 200_000_000):
             try:
-                lab.sh("touch /run/lab-report")
-                lab.wait("! [ -e /run/lab-report ] && ! pgrep -f 600_000_00[0]", seconds=90)
+                lab.sh("touch /run/lab-reports/wanted")
+                lab.wait("! [ -e /run/lab-reports/wanted ] && ! pgrep -f 600_000_00[0]", seconds=90)
                 yield
             finally:
                 lab.sh(f"systemctl stop {unit}")
