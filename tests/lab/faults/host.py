@@ -246,7 +246,8 @@ WORKER = """\
 # the application, and a worker beside it that makes reports when asked
 {start} &
 while sleep 0.3; do
-    [ -e /run/lab-reports/wanted ] && rm -f /run/lab-reports/wanted && python3 -c 'x = bytearray(b"x" * 600_000_000)'
+    [ -e /run/lab-reports/wanted ] || continue
+    rm -f /run/lab-reports/wanted && python3 -c 'x = bytearray(b"x" * 600_000_000)'
 done
 """
 
