@@ -118,7 +118,7 @@ def cache_paused_and_bot_stopped(lab: ComposeSystem) -> Iterator[None]:
 @fault(
     "freemarket",
     expect=[("container/exited", "frontend"), ("container/exited", "prometheus")],
-    shows=[("http/status", "site"), ("http/refused", "prometheus")],
+    shows=[("monitoring/prometheus-down", "prometheus")],
     special="double",
 )
 def frontend_and_prometheus_stopped(lab: ComposeSystem) -> Iterator[None]:
