@@ -256,9 +256,10 @@ def _dismiss(owner: int, pipe: int) -> None:
 def thaw(groups: list[Path]) -> None:
     """Have frozen processes run again: the frozen do not die."""
     for group in groups:
-        for state in group.rglob("freezer.state"):
+        for folder in below(group):
             with contextlib.suppress(OSError):
-                state.write_text("THAWED")
+                if (folder / "freezer.state").exists():
+                    (folder / "freezer.state").write_text("THAWED")
 
 
 def kill(groups: list[Path]) -> None:
@@ -276,13 +277,18 @@ def kill(groups: list[Path]) -> None:
         remove_group(group)
 
 
+def below(group: Path) -> list[Path]:
+    """Return a control group and all below it; what vanishes meanwhile is left out."""
+    return [Path(folder) for folder, _, _ in os.walk(group)]
+
+
 def processes(groups: list[Path]) -> list[int]:
     """Return every process in the groups and below them."""
     found: set[int] = set()
     for group in groups:
-        for file in group.rglob("cgroup.procs"):
+        for folder in below(group):
             with contextlib.suppress(OSError):
-                found.update(int(pid) for pid in file.read_text().split())
+                found.update(int(pid) for pid in (folder / "cgroup.procs").read_text().split())
     return sorted(found - {0})
 
 
@@ -334,7 +340,7 @@ def leftovers(notes: list[dict[str, Any]]) -> list[str]:
             if any(text in line for text in wanted)
         ]
         for hierarchy in CONTROL_GROUPS.iterdir():
-            found += [str(group) for group in hierarchy.rglob(note["name"]) if group.is_dir()]
+            found += [str(group) for group in below(hierarchy) if group.name == note["name"]]
         found += [mount for mount in mounts() if mount.startswith(tuple(note["folders"]))]
         found += [folder for folder in note["folders"] if Path(folder).exists()]
         found += [str(file) for file in records().glob(f"{note['name']}.json")]
