@@ -39,10 +39,14 @@ def database_paused_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[N
 
 
 @fault(
-    "flurai", expect=[("container/exited", "bot")], special="missing-evidence", abstain=True, user="nobody"
+    "flurai",
+    expect=[("docker/no-permission", "host")],
+    special="missing-evidence",
+    abstain=True,
+    user="nobody",
 )
 def bot_stopped_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[None]:
-    """Nothing that this user can see says that the bot is away."""
+    """Nothing that this user can see says that the bot is away: that it may not look is all there is."""
     lab.sh(f"docker stop -t 1 {lab.id('bot')}")
     yield
     lab.sh(f"docker start {lab.id('bot')}")
