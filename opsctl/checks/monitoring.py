@@ -315,7 +315,8 @@ def _is_current(
     """Return whether sending fails now; None where nothing tells when it failed.
 
     What failed is tried again after `retry_seconds` at the latest. An older failure that nothing
-    followed is over: the next attempt went well, or the alert is gone.
+    followed is over: the next attempt went well, or the alert is gone. So is one of a configuration
+    that was replaced since: the next attempt will tell.
     """
     now = context.at.timestamp()
     most = (facts.retry_seconds or 0.0) + _MARGIN_SECONDS
@@ -329,7 +330,7 @@ def _is_current(
         if grows or (facts.active_alerts and item.attempts == item.failed):
             return True
         return False if grows is False and not facts.active_alerts else None
-    if now - failed_at > most:
+    if now - failed_at > most or failed_at < (facts.config_loaded_at or 0.0):
         return False
     sent = [at for at in (said.sent_at if said else None, item.last_sent_at) if at is not None]
     return not any(at > failed_at for at in sent)

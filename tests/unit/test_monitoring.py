@@ -396,6 +396,7 @@ LOG = {"log": "docker compose logs"}
         ({"integrations": [telegram()], "failures": [said(sent_at=AT - 10)], **LOG}, Status.OK),
         ({"integrations": [telegram()], "failures": [said(failed_at=AT - 400)], **LOG}, Status.OK),
         ({"integrations": [telegram()], "failures": [], **LOG}, Status.OK),
+        ({"integrations": [telegram()], "failures": [said()], "config_loaded_at": AT - 5, **LOG}, Status.OK),
         ({"integrations": [telegram(last_failed_at=AT - 20)], "history": True}, Status.CRITICAL),
         (
             {"integrations": [telegram(last_failed_at=AT - 20, last_sent_at=AT - 5)], "history": True},

@@ -127,7 +127,7 @@ def mail_server_refuses(lab: ComposeSystem) -> Iterator[None]:
     """The receiver tells by e-mail as well, and nothing listens where the mail server should be."""
     before = _failures(lab, "email")
     mail = (
-        "- name: telegram\\n    email_configs: [{to: ops@freemarket.com, from: alerts@freemarket.com,"
+        "- name: telegram\n    email_configs: [{to: ops@freemarket.com, from: alerts@freemarket.com,"
         " smarthost: '127.0.0.1:2525', require_tls: false}]"
     )
     with lab.edited(f"{HERE}/alertmanager.yml", "- name: telegram", mail):
