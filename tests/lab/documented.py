@@ -183,10 +183,10 @@ class Walk:
         self.asked.append(f"database {row.get('name', '')}".strip())
         if facts is None:
             # the documents of one system name no login: that the server answers is all there is to see
-            told = (reading["problem"] or {}).get("message", "")
-            answers = "it answers" in told and "user" not in row
+            problem = reading["problem"] or {}
+            answers = problem.get("code") == "permission" and "user" not in row
             if not answers or self._sql("select 1") != "1":
-                yield f"database: opsctl says {told}"
+                yield f"database: opsctl says {problem.get('message')}"
             return
         if not facts["up"]:
             yield f"database: opsctl was not let in: {facts['connection']}"
