@@ -188,9 +188,14 @@ def addresses_of_before_in_the_proxy(lab: ComposeSystem) -> Iterator[None]:
     """The backends came back with other addresses; nginx keeps those that it looked up at its start."""
     backends = " ".join(lab.ids("backend"))
     count = len(backends.split())
+    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    addresses = lab.sh(f"docker inspect -f '{address}' {backends}").split()
     lab.sh(f"docker stop -t 1 {backends}")
-    taken = f"docker run -d --label lab=taken --network {lab.network} {lab.images[0]} sleep 300"
-    lab.sh(f"for n in $(seq {count}); do {taken}; done; docker start {backends}")
+    for item in addresses:  # others have them now
+        lab.sh(
+            f"docker run -d --label lab=taken --network {lab.network} --ip {item} {lab.images[0]} sleep 300"
+        )
+    lab.sh(f"docker start {backends}")
     for number in range(count):
         lab.wait_well("backend", number=number)
     lab.see_load()
