@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 LEFT_OUT: dict[str, str] = {
-    "docker/no-permission": "no fault of the system but of who asks: the faults that run opsctl as nobody "
-    "expect it as missing evidence, not as a cause",
     "host/clock-skew": "the machines share the kernel's clock with this one: setting it would set it for "
     "everything that runs here",
     "host/io-pressure": "stalls of all processes for want of the disk are counted for the whole kernel: "
