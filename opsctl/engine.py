@@ -24,6 +24,7 @@ from opsctl.redact import Redactor
 from opsctl.secrets import MissingSecret, Secrets
 from opsctl.snapshot import SCHEMA, reading_from, redacted
 from opsctl.stack.targets import Assignment, assignments
+from opsctl.starvation import Clock, starved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,11 +198,12 @@ class _Run:
             options=self.options,
         )
         facts, problem = None, None
+        clock = Clock()
         try:
             if item.service.container and names_container(item.spec, item.service):
                 context = by_address(context)
             facts = probe_for(item.target.kind)(context)
-            problem = _refused_guess(item, facts)
+            problem = _refused_guess(item, facts) or _starved(facts, clock)
             facts = facts if problem is None else None
         except ProbeError as error:
             problem = Problem(code=error.code, message=error.message, hint=error.hint, parent=error.parent)
@@ -244,6 +246,15 @@ def _late(item: Assignment, message: str, seconds: float) -> Reading:
         duration_seconds=round(seconds, 4),
         problem=Problem(code="timeout", message=message, hint="give it longer with --timeout"),
     )
+
+
+def _starved(facts: Facts, clock: Clock) -> Problem | None:
+    """Return why nothing can be said of a target that this machine left no time to ask."""
+    words = starved(facts, clock)
+    hint = (
+        "look who takes the processors (opsctl verify host/cpu-saturated), or give it longer with --timeout"
+    )
+    return Problem(code="timeout", message=words, hint=hint) if words else None
 
 
 _NAMES = {"postgres": "PostgreSQL", "redis": "Redis"}

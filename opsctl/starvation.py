@@ -1,0 +1,47 @@
+"""Whether this machine let a probe run: without a processor, an answer that was there goes unread.
+
+A probe that is kept waiting sees time-outs of its own making. Nothing can then be said of the
+target, and saying "hung" would blame the innocent.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opsctl.facts.base import Facts
+
+STARVED_SHARE = 0.2
+"""Of a probe's time spent ready to run and not running. With the 3 s of a probe that is 0.6 s, as much
+as importing a database driver and a whole round of questions take together."""
+
+
+class Clock:
+    """Measures how long the calling thread was kept waiting for a processor; made and read in that thread."""
+
+    def __init__(self) -> None:
+        self._began, self._delay = time.monotonic(), _run_delay()
+
+    def kept_waiting(self) -> tuple[float, float]:
+        """Return the seconds spent waiting for a processor, and those that passed in all."""
+        return max(_run_delay() - self._delay, 0.0), time.monotonic() - self._began
+
+
+def _run_delay() -> float:
+    """Return this thread's wait for processors so far, in seconds; 0 where the kernel does not count it."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb") as file:  # noqa: PTH123 - read twice a probe
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def starved(facts: Facts, clock: Clock) -> str:
+    """Return in words why a time-out proves nothing; empty where the target did answer, or had its chance."""
+    if facts.up or getattr(getattr(facts, "connection", None), "state", "") != "timeout":
+        return ""
+    waited, passed = clock.kept_waiting()
+    if waited < STARVED_SHARE * passed:
+        return ""
+    return f"no answer in {passed:.1f} s, of which opsctl itself waited {waited:.1f} s for a processor"
