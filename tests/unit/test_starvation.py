@@ -26,7 +26,7 @@ def facts(state: str) -> RedisFacts:
     ("state", "waited", "passed", "proves_nothing"),
     [
         ("timeout", 1.4, 3.0, True),
-        ("timeout", 0.6, 3.0, True),
+        ("timeout", 0.7, 3.0, True),
         ("timeout", 0.3, 3.0, False),
         ("timeout", 0.0, 3.0, False),
         ("refused", 2.9, 3.0, False),
