@@ -6,6 +6,7 @@ msgspec stops at the first error of a conversion, so the records are walked here
 from __future__ import annotations
 
 import difflib
+import functools
 import types
 import typing
 from typing import TYPE_CHECKING, Any
@@ -41,16 +42,15 @@ def _check_record(document: Document, value: Any, spec: type[Spec], path: Path) 
     if not isinstance(value, dict):
         _add(document, path, f"{where}: expected keys and values, got {_name(value)}")
         return _WRONG
-    fields = {field.encode_name: field for field in msgspec.structs.fields(spec)}
-    hints = typing.get_type_hints(spec, include_extras=True)
+    hints = _hints(spec)
     result: dict[str, Any] = {}
     for key, item in value.items():
-        if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(fields))}"
+        if key not in hints:
+            close = difflib.get_close_matches(str(key), hints, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(hints))}"
             _add(document, (*path, key), f"{where}: unknown key {shown_key(key)}{meant}")
             continue
-        checked = _check_value(document, item, hints[fields[key].name], (*path, key))
+        checked = _check_value(document, item, hints[key], (*path, key))
         if checked is not _WRONG:
             result[key] = checked
     for key in _required(spec):
@@ -59,8 +59,19 @@ def _check_record(document: Document, value: Any, spec: type[Spec], path: Path) 
     return result if all(key in result for key in _required(spec)) or not path else _WRONG
 
 
-def _required(spec: type[Spec]) -> list[str]:
-    return [field.encode_name for field in msgspec.structs.fields(spec) if field.required]
+@functools.cache  # msgspec evaluates the annotations anew at each call
+def _fields(spec: type[Spec]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(spec)
+
+
+@functools.cache
+def _hints(spec: type[Spec]) -> dict[Any, Any]:
+    return {field.encode_name: field.type for field in _fields(spec)}
+
+
+@functools.cache
+def _required(spec: type[Spec]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in _fields(spec) if field.required)
 
 
 def _check_value(document: Document, value: Any, hint: Any, path: Path) -> Any:
