@@ -47,6 +47,7 @@ def walk(entry: str, findings: Iterable[Finding], load: Callable[[str], Flow]) -
 class _Walker:
     def __init__(self, findings: list[Finding], load: Callable[[str], Flow]) -> None:
         self.findings, self.load = findings, load
+        self.slugs = {item.id for item in findings}
         self.path: list[Step] = []
         self.visited: set[tuple[str, str]] = set()
 
@@ -82,18 +83,29 @@ class _Walker:
         patterns = [pattern for answer in step.answers for pattern in answer.when]
         if not patterns:
             return self.findings
-        return [item for item in self.findings if any(matches(item, pattern) for pattern in patterns)]
+        return self._matching(patterns, self.findings)
+
+    def _matching(self, patterns: Iterable[str], findings: list[Finding]) -> list[Finding]:
+        """Return those that match any of the patterns, in their order.
+
+        A stack of hundreds of targets has thousands of findings of few slugs, so patterns without a
+        target are asked once a slug.
+        """
+        targeted = [pattern for pattern in patterns if "@" in pattern]
+        plain = [pattern for pattern in patterns if "@" not in pattern]
+        slugs = {slug for slug in self.slugs if any(_fits(slug, pattern) for pattern in plain)}
+        return [
+            item
+            for item in findings
+            if item.id in slugs or any(matches(item, pattern) for pattern in targeted)
+        ]
 
     def _answers(self, step: FlowStep, concerned: list[Finding]) -> list[tuple[Answer, list[Finding]]]:
         from opsctl.runbooks import Answer
 
         held: list[tuple[Answer, list[Finding]]] = []
         for answer in step.answers:
-            because = [
-                item
-                for item in concerned
-                if item.status.failing and any(matches(item, pattern) for pattern in answer.when)
-            ]
+            because = self._matching(answer.when, [item for item in concerned if item.status.failing])
             if because:
                 held.append((answer, because))
         if held:

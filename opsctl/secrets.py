@@ -35,6 +35,8 @@ class Secrets:
         self._redactor = redactor
         self._files: dict[Path, dict[str, str]] = {}
         self._unreadable: dict[Path, str] = {}
+        others = (service.env for service in stack.spec.services.values())
+        self._of_services = [stack.path(env.file) for env in others if env is not None]
         for name, value in os.environ.items():
             redactor.add_environment({name: value})
         for path in self._env_files(None):
@@ -56,8 +58,7 @@ class Secrets:
             files.append(self._stack.path(compose.file).parent / ".env")
         files.append(self._stack.directory / ".env")
         if service is not None:  # a database's password is often known to the application alone
-            others = self._stack.spec.services.values()
-            files.extend(self._stack.path(other.env.file) for other in others if other.env is not None)
+            files.extend(self._of_services)
         return list(dict.fromkeys(files))
 
     def env_file(self, path: Path, also: frozenset[str] = frozenset()) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import http.client
 import queue
 import socket
@@ -194,8 +195,14 @@ def _shut(stream: socket.socket) -> None:
 
 
 def _tls_context(route: Route) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(route.ca_file) if route.ca_file else None)
-    if not route.verify:
+    changed = route.ca_file.stat().st_mtime_ns if route.ca_file else 0
+    return _made_context(str(route.ca_file) if route.ca_file else None, route.verify, changed)
+
+
+@functools.lru_cache(maxsize=16)  # reading the system's store takes tens of milliseconds
+def _made_context(ca_file: str | None, verify: bool, _changed: int) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

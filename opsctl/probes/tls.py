@@ -103,18 +103,28 @@ def _served(
 
 def _verifying(context: ProbeContext, spec: TlsSpec, problems: list[FactProblem]) -> ssl.SSLContext | None:
     """Return a context that verifies against the system's store and the stack's `ca_file`."""
+    path = context.stack.path(spec.ca_file) if spec.ca_file else None
+    try:  # reading the system's store takes tens of milliseconds
+        return context.shared.once(("trust store", path), lambda: _store(path))
+    except OSError as error:  # an SSLError too: not a certificate
+        assert path is not None
+        problems.append(_problem("ca_file", path, error))
+        return None
+
+
+def _store(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the system's store and the authority in `ca_file`.
+
+    Raises:
+        OSError: the file cannot be read, or holds no certificate.
+    """
     import ssl
 
     tls = ssl.create_default_context()
     tls.check_hostname = False  # judged apart, so that each fault has its own finding
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if spec.ca_file:
-        path = context.stack.path(spec.ca_file)
-        try:
-            tls.load_verify_locations(cafile=str(path))
-        except OSError as error:  # an SSLError too: not a certificate
-            problems.append(_problem("ca_file", path, error))
-            return None
+    if ca_file is not None:
+        tls.load_verify_locations(cafile=str(ca_file))
     return tls
 
 
