@@ -130,7 +130,7 @@ def _declared(
     names = outer + tuple(label for _, label in declared.labels)
     for number in declared.numbers:
         own = (number.metric.key,) if number.mapping else ()
-        yield number.metric, names + own + tuple(number.metric.labels)
+        yield number.metric, names + own + tuple(number.metric.labels) + tuple(number.metric.beside)
     for _, info in declared.infos:
         yield info, (*names, info.label)
     for child in declared.children:
@@ -150,9 +150,15 @@ def _samples(record: msgspec.Struct, outer: tuple[tuple[str, str], ...]) -> Iter
     labels = outer + tuple((label, getattr(record, name)) for name, label in declared.labels)
     for number in declared.numbers:
         value = getattr(record, number.field)
-        fixed = tuple(number.metric.labels.items())
         if value is None:
             continue
+        fixed = tuple(number.metric.labels.items())
+        if number.metric.beside:
+            fixed += tuple(
+                (label, text)
+                for label, field in number.metric.beside.items()
+                if (text := getattr(record, field))
+            )
         if number.mapping:
             for key, item in value.items():
                 yield Sample(number.metric, (*labels, (number.metric.key, key), *fixed), item)
@@ -164,7 +170,7 @@ def _samples(record: msgspec.Struct, outer: tuple[tuple[str, str], ...]) -> Iter
         if value:
             infos.setdefault(info.name, (info, []))[1].append((info.label, value))
     for info, pairs in infos.values():
-        yield Sample(Metric(info.name, "gauge", info.help), (*labels, *pairs), 1)
+        yield Sample(Metric(info.name, info.type, info.help), (*labels, *pairs), 1)
     for child in declared.children:
         value = getattr(record, child.field)
         if value is None:
@@ -342,6 +348,9 @@ def _rebuild(record: type[msgspec.Struct], series: Series, known: dict[str, str]
                 values[number.field] = mapping
         elif matching:
             values[number.field] = _convert(matching[0][1], number.convert)
+        for label, field in number.metric.beside.items() if matching else ():
+            if label in matching[0][0]:
+                values.setdefault(field, matching[0][0][label])
     for name, info in declared.infos:
         for labels, _ in series.get(info.name, []):
             if known.items() <= labels.items() and info.label in labels:

@@ -12,7 +12,7 @@ to facts (`opsctl/metrics.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -25,7 +25,9 @@ class Metric:
     """The outside name of one numeric field.
 
     `labels` are fixed label pairs (one metric, several fields: `state="idle"`); `key` names the
-    label that a dictionary's keys become; `unit` is a Prometheus base unit or empty.
+    label that a dictionary's keys become; `unit` is a Prometheus base unit or empty. `beside` are
+    labels whose value stands in a text field of the same record (label -> field), left out where it
+    is empty: for a label that not all metrics of the record have.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Metric:
     unit: str = ""
     key: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Info:
     name: str
     label: str
     help: str
+    type: MetricType = "gauge"
 
 
 def gauge(name: str, help: str, unit: str = "", key: str = "", **labels: str) -> Metric:
@@ -65,6 +69,11 @@ def counter(name: str, help: str, unit: str = "", key: str = "", **labels: str) 
 def untyped(name: str, help: str, unit: str = "", key: str = "", **labels: str) -> Metric:
     """Declare a value that the field's standard exporter leaves untyped."""
     return Metric(name, "untyped", help, unit, key, labels)
+
+
+def beside(metric: Metric, **fields: str) -> Metric:
+    """Return the metric with labels that text fields of the same record hold: label=field."""
+    return replace(metric, beside=fields)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +133,7 @@ __all__ = [
     "Metric",
     "MetricType",
     "Record",
+    "beside",
     "counter",
     "gauge",
     "untyped",
