@@ -55,6 +55,8 @@ class Declaration:
     infos: tuple[tuple[str, Info], ...]
     labels: tuple[tuple[str, str], ...]
     children: tuple[_Child, ...]
+    optional: frozenset[str] = frozenset()
+    """Labels that may be empty, which to Prometheus is the same as absent."""
 
 
 def _unwrap_optional(hint: Any) -> Any:
@@ -88,6 +90,7 @@ def declaration(record: type[msgspec.Struct]) -> Declaration:
     infos: list[tuple[str, Info]] = []
     labels: list[tuple[str, str]] = []
     children: list[_Child] = []
+    optional: set[str] = set()
     for name, hint in typing.get_type_hints(record, include_extras=True).items():
         if name.startswith("__"):
             continue
@@ -107,11 +110,13 @@ def declaration(record: type[msgspec.Struct]) -> Declaration:
                 infos.append((name, extra))
             elif isinstance(extra, Label):
                 labels.append((name, extra.name))
+                if extra.optional:
+                    optional.add(extra.name)
         if origin in (list, tuple) and arguments and _is_record(arguments[0]):
             children.append(_Child(name, arguments[0], True))
         elif _is_record(plain):
             children.append(_Child(name, plain, False))
-    return Declaration(tuple(numbers), tuple(infos), tuple(labels), tuple(children))
+    return Declaration(tuple(numbers), tuple(infos), tuple(labels), tuple(children), frozenset(optional))
 
 
 def _is_record(hint: Any) -> bool:
@@ -335,9 +340,7 @@ def _rebuild(record: type[msgspec.Struct], series: Series, known: dict[str, str]
     for number in declared.numbers:
         wanted = known | number.metric.labels
         matching = [
-            (labels, text)
-            for labels, text in series.get(number.metric.name, [])
-            if wanted.items() <= labels.items()
+            (labels, text) for labels, text in series.get(number.metric.name, []) if _carries(labels, wanted)
         ]
         if number.mapping:
             key = number.metric.key
@@ -353,7 +356,7 @@ def _rebuild(record: type[msgspec.Struct], series: Series, known: dict[str, str]
                 values.setdefault(field, matching[0][0][label])
     for name, info in declared.infos:
         for labels, _ in series.get(info.name, []):
-            if known.items() <= labels.items() and info.label in labels:
+            if _carries(labels, known) and info.label in labels:
                 values[name] = labels[info.label]
                 break
     for child in declared.children:
@@ -370,17 +373,24 @@ def _rebuild(record: type[msgspec.Struct], series: Series, known: dict[str, str]
     return values
 
 
+def _carries(labels: dict[str, str], wanted: dict[str, str]) -> bool:
+    """Return whether a series has these labels; an empty one is the same as none."""
+    return wanted.items() <= labels.items() or (
+        "" in wanted.values() and all(labels.get(name, "") == value for name, value in wanted.items())
+    )
+
+
 def _keys(record: type[msgspec.Struct], series: Series, known: dict[str, str]) -> list[dict[str, str]]:
     """Return the label sets that tell a list's records apart, in order of appearance."""
     declared = declaration(record)
     names = [label for _, label in declared.labels]
+    required = [name for name in names if name not in declared.optional]
     found: dict[tuple[str, ...], dict[str, str]] = {}
     metrics: list[tuple[str, dict[str, str]]] = [(n.metric.name, n.metric.labels) for n in declared.numbers]
     metrics += [(info.name, {}) for _, info in declared.infos]
     for name, fixed in metrics:
         for labels, _ in series.get(name, []):
-            if (known | fixed).items() <= labels.items() and all(label in labels for label in names):
-                found.setdefault(
-                    tuple(labels[label] for label in names), {label: labels[label] for label in names}
-                )
+            if _carries(labels, known | fixed) and all(label in labels for label in required):
+                own = {name: labels.get(name, "") for name in names}
+                found.setdefault(tuple(own.values()), own)
     return list(found.values())

@@ -41,9 +41,13 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The outside name of a string field that tells the records of a list apart."""
+    """The outside name of a string field that tells the records of a list apart.
+
+    To Prometheus an empty label is one that is not there; an `optional` one may come back absent.
+    """
 
     name: str
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

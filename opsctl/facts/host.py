@@ -6,6 +6,7 @@ Names follow node_exporter. A `ratio` is between 0 and 1.
 from __future__ import annotations
 
 from opsctl.facts.base import Annotated, Facts, Info, Label, Record, counter, gauge, untyped
+from opsctl.facts.host_counters import HostCounters
 
 
 class LargeFile(Record, frozen=True, kw_only=True):
@@ -50,7 +51,7 @@ class Filesystem(Record, frozen=True, kw_only=True):
             "How fast its free space goes, over a second; read only where little is left",
         ),
     ] = None
-    error: str = ""
+    error: Annotated[str, Label("device_error", optional=True)] = ""
     writable_because: str = ""
     large_files: list[LargeFile] = []
 
@@ -159,7 +160,16 @@ class OomKill(Record, frozen=True, kw_only=True):
 class HostFacts(Facts, frozen=True, kw_only=True, tag="host"):
     """One machine at one moment. None is "not read", never zero."""
 
-    hostname: Annotated[str, Info("node_uname_info", "nodename", "Name of the machine")] = ""
+    hostname: Annotated[str, Info("node_uname_info", "nodename", "Name of the machine and its kernel")] = ""
+    kernel: Annotated[str, Info("node_uname_info", "sysname", "Name of the machine and its kernel")] = ""
+    kernel_release: Annotated[
+        str, Info("node_uname_info", "release", "Name of the machine and its kernel")
+    ] = ""
+    kernel_version: Annotated[
+        str, Info("node_uname_info", "version", "Name of the machine and its kernel")
+    ] = ""
+    machine: Annotated[str, Info("node_uname_info", "machine", "Name of the machine and its kernel")] = ""
+    domain: Annotated[str, Info("node_uname_info", "domainname", "Name of the machine and its kernel")] = ""
     now: Annotated[float | None, gauge("node_time_seconds", "Time of the machine", unit="seconds")] = None
     boot_time: Annotated[
         float | None, gauge("node_boot_time_seconds", "When the machine started", unit="seconds")
@@ -239,6 +249,9 @@ class HostFacts(Facts, frozen=True, kw_only=True, tag="host"):
     clock_daemon: Annotated[
         str, Info("opsctl_host_clock_daemon_info", "daemon", "What keeps the clock right")
     ] = ""
+
+    counters: HostCounters | None = None
+    """What only dashboards ask; read for exporters, never for a diagnosis."""
 
     def pressure_of(self, resource: str) -> Pressure | None:
         """Return the pressure of `cpu`, `memory` or `io`; None where the kernel does not keep it."""

@@ -147,3 +147,14 @@ def test_numbers_keep_their_digits_and_unknown_is_absent() -> None:
 def test_a_line_that_is_no_exposition_is_named(line: str) -> None:
     with pytest.raises(ValueError, match="line 2"):
         parse_exposition(f"ok 1\n{line}\n")
+
+
+def test_an_optional_label_that_is_empty_may_come_back_absent() -> None:
+    """A Prometheus server drops empty labels."""
+    from opsctl.facts.host import HostFacts
+
+    text = 'node_filesystem_files{device="/dev/vda",fstype="ext4",mountpoint="/"} 7\n'
+    text += 'node_filesystem_device_error{device="d",fstype="nfs",mountpoint="/n",device_error="hung"} 1\n'
+    root, remote = facts_from_series(HostFacts, parse_exposition(text)).filesystems
+    assert (root.mountpoint, root.files, root.error) == ("/", 7, "")
+    assert (remote.mountpoint, remote.device_error, remote.error) == ("/n", True, "hung")
