@@ -145,7 +145,8 @@ def nightly_report_asks_for_a_table_that_is_gone(lab: System) -> Iterator[None]:
     url = lab.database_url
     ask = f"for n in $(seq 60); do psql -q -c 'select sum(total) from invoices' '{url}'; sleep 0.7; done"
     lab.sh("systemctl reset-failed lab-report 2>/dev/null; true")
-    lab.sh(f'systemd-run -q --unit=lab-report sh -c "{ask}"; sleep 3')
+    lab.sh(f'systemd-run -q --unit=lab-report sh -c "{ask}"')
+    lab.wait(f"[ $(grep -c 'ERROR.*invoices' {parts.POSTGRES_LOG}) -ge 4 ]", "the report's errors", 60)
     yield
     lab.sh("systemctl stop lab-report", check=False)
 
