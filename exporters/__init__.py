@@ -1,0 +1,1 @@
+"""The Prometheus exporter: one process, one path per kind, fed by the same facts as `opsctl diagnose`."""
