@@ -78,6 +78,28 @@ def collect(
     )
 
 
+def look(
+    stack: Stack,
+    item: Assignment,
+    seconds: float,
+    secrets: Secrets,
+    redactor: Redactor,
+    shared: Shared,
+    options: dict[str, Any],
+) -> Reading:
+    """Look at one target in the calling thread, for whoever looks again and again; texts are not redacted.
+
+    A probe that hangs is not waited for by anybody else: whoever calls this has a thread to spare.
+    """
+    run = _Run(stack, secrets, redactor, time.monotonic() + seconds, options)
+    run.shared = shared
+    run.batch.join()
+    try:
+        return run.one(item)
+    finally:
+        run.batch.end()
+
+
 def _everything(
     run: _Run, chosen: list[Assignment], progress: Callable[[int, int], None] | None
 ) -> list[Reading]:
@@ -182,9 +204,10 @@ class _Run:
             except queue.Empty:
                 return
             self.started[index] = time.monotonic()
-            self.results.put((index, self._one(item)))
+            self.results.put((index, self.one(item)))
 
-    def _one(self, item: Assignment) -> Reading:
+    def one(self, item: Assignment) -> Reading:
+        """Return what the target's probe says, or why it said nothing."""
         began, taken_at = time.monotonic(), datetime.now(UTC)
         context = ProbeContext(
             target=item.target,
