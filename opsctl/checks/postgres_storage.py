@@ -213,9 +213,11 @@ def autovacuum_behind(facts: PostgresFacts, context: CheckContext) -> Iterator[F
             commands=commands,
         )
         return
+    # metrics bring the tables of other databases along: those are not this service's
+    own = [table for table in facts.tables if facts.database in ("", table.datname)]
     judged = [
         (dead / max(table.vacuum_trigger, 1.0), table)
-        for table in facts.tables
+        for table in own
         if (dead := table.dead) is not None
         and dead >= DEAD_ROWS_MINIMUM
         and table.vacuum_trigger is not None
@@ -223,7 +225,7 @@ def autovacuum_behind(facts: PostgresFacts, context: CheckContext) -> Iterator[F
     ]
     behind = [pair for pair in judged if context.limits.status(pair[0]) is not Status.OK]
     if not behind:
-        most = max((table.dead or 0 for table in facts.tables), default=0)
+        most = max((table.dead or 0 for table in own), default=0)
         yield context.ok(f"no table is due for long; the most dead rows in one are {most}")
         return
     for times, table in sorted(behind, key=lambda pair: -pair[0])[:5]:

@@ -8,11 +8,17 @@ literals: they may be secret.
 
 from __future__ import annotations
 
-from opsctl.facts.base import Annotated, Connection, Facts, Info, counter, gauge
+from opsctl.facts.base import Annotated, Connection, Facts, Info, Metric, beside, counter, gauge
+from opsctl.facts.postgres_details import PostgresDetails
 from opsctl.facts.postgres_relations import Database, Index, Migrations, Sequence, Table, WantedTable
 from opsctl.facts.postgres_replication import Replica, Slot
 from opsctl.facts.postgres_sessions import Activity, Holder, LockCount, PoolShare, Session, Statement
 from opsctl.facts.postgres_settings import Settings, Window
+
+
+def _of_archiver(metric: Metric) -> Metric:
+    """Name the server beside a figure of the archiver, as the standard exporter does."""
+    return beside(metric, server="server")
 
 
 class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
@@ -33,7 +39,9 @@ class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
     ] = None
     reserved_path: str = ""
 
-    version: Annotated[str, Info("pg_static", "short_version", "Version of the server")] = ""
+    version: Annotated[str, Info("pg_static", "short_version", "Version of the server", "untyped")] = ""
+    version_text: Annotated[str, Info("pg_static", "version", "Version of the server", "untyped")] = ""
+    server: Annotated[str, Info("pg_static", "server", "Version of the server", "untyped")] = ""
     version_number: Annotated[
         int | None, gauge("opsctl_postgres_server_version_num", "Version as a number: 150004 is 15.4")
     ] = None
@@ -94,14 +102,16 @@ class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
     archiving: Annotated[bool | None, gauge("opsctl_postgres_archive_mode", "1 if WAL is archived")] = None
     archiving_configured: bool | None = None
     archived_count: Annotated[
-        int | None, counter("pg_stat_archiver_archived_count", "WAL files archived")
+        int | None, _of_archiver(counter("pg_stat_archiver_archived_count", "WAL files archived"))
     ] = None
     archive_failed_count: Annotated[
-        int | None, counter("pg_stat_archiver_failed_count", "Failed attempts to archive")
+        int | None, _of_archiver(counter("pg_stat_archiver_failed_count", "Failed attempts to archive"))
     ] = None
     last_archive_age: Annotated[
         float | None,
-        gauge("pg_stat_archiver_last_archive_age", "Seconds since the last WAL file was archived"),
+        _of_archiver(
+            gauge("pg_stat_archiver_last_archive_age", "Seconds since the last WAL file was archived")
+        ),
     ] = None
     last_archive_failure_age: Annotated[
         float | None,
@@ -163,3 +173,5 @@ class PostgresFacts(Facts, frozen=True, kw_only=True, tag="postgres"):
     ] = None
 
     pools: list[PoolShare] = []
+    details: PostgresDetails | None = None
+    """Only where metrics are wanted."""

@@ -2,50 +2,81 @@
 
 from __future__ import annotations
 
-from opsctl.facts.base import Annotated, Label, Record, counter, gauge
+from typing import TYPE_CHECKING
+
+from opsctl.facts.base import Annotated, Label, Metric, Record, beside, counter, gauge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _of_database(make: Callable[[str, str], Metric], name: str, help: str) -> Metric:
+    """Declare a figure of pg_stat_database; the standard exporter names the database's number beside it."""
+    return beside(make(name, help), datid="datid")
 
 
 class Database(Record, frozen=True, kw_only=True):
     """One row of pg_stat_database, with the database's size and age."""
 
     datname: Annotated[str, Label("datname")]
+    datid: str = ""
     size: Annotated[int | None, gauge("pg_database_size_bytes", "Disk space used", unit="bytes")] = None
-    backends: Annotated[int | None, gauge("pg_stat_database_numbackends", "Backends connected")] = None
-    commits: Annotated[int | None, counter("pg_stat_database_xact_commit", "Transactions committed")] = None
+    backends: Annotated[
+        int | None, _of_database(gauge, "pg_stat_database_numbackends", "Backends connected")
+    ] = None
+    commits: Annotated[
+        int | None, _of_database(counter, "pg_stat_database_xact_commit", "Transactions committed")
+    ] = None
     rollbacks: Annotated[
-        int | None, counter("pg_stat_database_xact_rollback", "Transactions rolled back")
+        int | None, _of_database(counter, "pg_stat_database_xact_rollback", "Transactions rolled back")
     ] = None
     blocks_read: Annotated[
-        int | None, counter("pg_stat_database_blks_read", "Blocks read from outside shared_buffers")
+        int | None,
+        _of_database(counter, "pg_stat_database_blks_read", "Blocks read from outside shared_buffers"),
     ] = None
     blocks_hit: Annotated[
-        int | None, counter("pg_stat_database_blks_hit", "Blocks found in shared_buffers")
+        int | None, _of_database(counter, "pg_stat_database_blks_hit", "Blocks found in shared_buffers")
     ] = None
     tuples_returned: Annotated[
-        int | None, counter("pg_stat_database_tup_returned", "Rows read by sequential scans and indexes")
+        int | None,
+        _of_database(counter, "pg_stat_database_tup_returned", "Rows read by sequential scans and indexes"),
     ] = None
     tuples_fetched: Annotated[
-        int | None, counter("pg_stat_database_tup_fetched", "Rows fetched by index scans")
+        int | None, _of_database(counter, "pg_stat_database_tup_fetched", "Rows fetched by index scans")
     ] = None
-    tuples_inserted: Annotated[int | None, counter("pg_stat_database_tup_inserted", "Rows inserted")] = None
-    tuples_updated: Annotated[int | None, counter("pg_stat_database_tup_updated", "Rows updated")] = None
-    tuples_deleted: Annotated[int | None, counter("pg_stat_database_tup_deleted", "Rows deleted")] = None
+    tuples_inserted: Annotated[
+        int | None, _of_database(counter, "pg_stat_database_tup_inserted", "Rows inserted")
+    ] = None
+    tuples_updated: Annotated[
+        int | None, _of_database(counter, "pg_stat_database_tup_updated", "Rows updated")
+    ] = None
+    tuples_deleted: Annotated[
+        int | None, _of_database(counter, "pg_stat_database_tup_deleted", "Rows deleted")
+    ] = None
     conflicts: Annotated[
-        int | None, counter("pg_stat_database_conflicts", "Queries cancelled by conflicts with recovery")
+        int | None,
+        _of_database(counter, "pg_stat_database_conflicts", "Queries cancelled by conflicts with recovery"),
     ] = None
-    temp_files: Annotated[int | None, counter("pg_stat_database_temp_files", "Temporary files made")] = None
+    temp_files: Annotated[
+        int | None, _of_database(counter, "pg_stat_database_temp_files", "Temporary files made")
+    ] = None
     temp_bytes: Annotated[
-        int | None, counter("pg_stat_database_temp_bytes", "Bytes written to temporary files")
+        int | None, _of_database(counter, "pg_stat_database_temp_bytes", "Bytes written to temporary files")
     ] = None
-    deadlocks: Annotated[int | None, counter("pg_stat_database_deadlocks", "Deadlocks detected")] = None
+    deadlocks: Annotated[
+        int | None, _of_database(counter, "pg_stat_database_deadlocks", "Deadlocks detected")
+    ] = None
     read_milliseconds: Annotated[
-        float | None, counter("pg_stat_database_blk_read_time", "Milliseconds spent reading blocks")
+        float | None,
+        _of_database(counter, "pg_stat_database_blk_read_time", "Milliseconds spent reading blocks"),
     ] = None
     write_milliseconds: Annotated[
-        float | None, counter("pg_stat_database_blk_write_time", "Milliseconds spent writing blocks")
+        float | None,
+        _of_database(counter, "pg_stat_database_blk_write_time", "Milliseconds spent writing blocks"),
     ] = None
     stats_reset: Annotated[
-        float | None, counter("pg_stat_database_stats_reset", "Time of the last reset of these figures")
+        float | None,
+        _of_database(counter, "pg_stat_database_stats_reset", "Time of the last reset of these figures"),
     ] = None
     checksum_failures: Annotated[
         int | None, counter("opsctl_postgres_checksum_failures", "Pages whose checksum was wrong")

@@ -9,10 +9,16 @@ from opsctl.facts.base import Annotated, Label, Record, counter, gauge
 
 
 class Activity(Record, frozen=True, kw_only=True):
-    """Client sessions of one database in one state."""
+    """Client sessions of one database in one state; for metrics by all that tells them apart."""
 
     datname: Annotated[str, Label("datname")]
     state: Annotated[str, Label("state")]
+    usename: Annotated[str, Label("usename")] = ""
+    application: Annotated[str, Label("application_name")] = ""
+    backend_type: Annotated[str, Label("backend_type")] = ""
+    wait_event_type: Annotated[str, Label("wait_event_type")] = ""
+    wait_event: Annotated[str, Label("wait_event")] = ""
+    server: Annotated[str, Label("server")] = ""
     count: Annotated[int, gauge("pg_stat_activity_count", "Client sessions in this state")] = 0
     max_tx_seconds: Annotated[
         float | None,

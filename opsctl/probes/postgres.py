@@ -17,6 +17,7 @@ from opsctl.facts.postgres_relations import Database, Index, Sequence, Table
 from opsctl.facts.postgres_replication import Replica, Slot
 from opsctl.facts.postgres_sessions import LockCount
 from opsctl.facts.postgres_settings import Window
+from opsctl.probes import postgres_details as details
 from opsctl.probes import postgres_parsing as parsing
 from opsctl.probes import postgres_queries as queries
 from opsctl.probes.addresses import beyond_loopback
@@ -31,6 +32,10 @@ WINDOW_SECONDS = 1.2
 
 SIZE_SECONDS = 0.5
 """Sizes are read file by file; with very many of them they are left out rather than waited for."""
+
+
+ALL_STATEMENTS = 100
+"""How many statements metrics show."""
 
 
 def probe(context: ProbeContext) -> PostgresFacts:
@@ -67,7 +72,7 @@ def probe(context: ProbeContext) -> PostgresFacts:
         base["connect_seconds"] = seconds
         connection = Connection(state="ok", address=context.target.address, seconds=seconds)
     try:
-        read = _read(asker, spec, context)
+        read = _read(asker, spec, context, values)
         if asker.cut_off or not (asker.alive or read):
             stopped = Connection(
                 state="timeout" if asker.cut_off else "closed",
@@ -139,9 +144,12 @@ def _seen_by_postgres(context: ProbeContext, values: dict[str, Any]) -> dict[str
     return {}
 
 
-def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, Any]:
+def _read(
+    asker: Asker, spec: PostgresSpec, context: ProbeContext, parameters: dict[str, Any]
+) -> dict[str, Any]:
     """Ask everything; what cannot be answered is left out and noted in `asker.problems`."""
-    rows = asker.ask("server", queries.SERVER)
+    detailed = details.wanted(context)
+    rows = asker.ask("server", queries.server(details.MORE_SETTINGS if detailed else ()))
     if not rows:
         return {}
     server = rows[0]
@@ -150,6 +158,7 @@ def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, 
     addresses = [item.strip() for item in (listen or "").split(",") if item.strip()]
     values: dict[str, Any] = {
         "version": str(server["version"]).split(" ")[0],
+        "version_text": str(server["version_text"])[:200],
         "version_number": version,
         "started_at": server["started_at"],
         "in_recovery": server["in_recovery"],
@@ -164,10 +173,10 @@ def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, 
     }
     activity = asker.ask("sessions", queries.ACTIVITY)
     _sessions(asker, values, activity, version)
-    _databases(asker, values)
+    _databases(asker, values, detailed)
     first_sample = time.monotonic()
-    statements = _statements(asker, version, server["statements_schema"])
-    _tables(asker, values, spec)
+    statements = _statements(asker, version, server["statements_schema"], detailed)
+    _tables(asker, values, spec, detailed)
     _replication(asker, values, version)
     _write_ahead_log(asker, values, settings, version)
     _migrations(asker, values, spec, context)
@@ -177,8 +186,11 @@ def _read(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, 
         time.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - first_sample)))
         values["window"] = _window(asker, values, time.monotonic() - first_sample)
         if "statements" in reasons:
-            again = _statements(asker, version, server["statements_schema"])
-    values["statements"] = parsing.merged_statements(statements, again)
+            again = _statements(asker, version, server["statements_schema"], detailed)
+    most = ALL_STATEMENTS if detailed else parsing.MAX_STATEMENTS
+    values["statements"] = parsing.merged_statements(statements, again, most)
+    if detailed and asker.alive:
+        details.add_details(asker, values, settings, activity, parameters, context)
     return values
 
 
@@ -197,26 +209,27 @@ def _sessions(asker: Asker, values: dict[str, Any], activity: list[dict[str, Any
     values["sessions"] = parsing.sessions(activity, waiting)
 
 
-def _databases(asker: Asker, values: dict[str, Any]) -> None:
-    sizes = {
-        row["datname"]: row["size"]
-        for row in asker.ask("database sizes", queries.SIZES, seconds=SIZE_SECONDS)
-    }
-    values["databases"] = [
-        Database(size=sizes.get(row["datname"]), **row) for row in asker.ask("databases", queries.databases())
-    ]
+def _databases(asker: Asker, values: dict[str, Any], detailed: bool) -> None:
+    query, seconds = (queries.SIZES, SIZE_SECONDS)
+    if detailed:
+        query, seconds = (queries.ALL_SIZES, details.ALL_SIZES_SECONDS)
+    sizes = {row["datname"]: row["size"] for row in asker.ask("database sizes", query, seconds=seconds)}
+    most = details.MAX_DATABASES if detailed else queries.MAX_DATABASES
+    rows = asker.ask("databases", queries.databases(most))
+    values["databases"] = [Database(size=sizes.get(row["datname"]), **row) for row in rows]
 
 
-def _statements(asker: Asker, version: int, schema: str | None) -> list[dict[str, Any]]:
+def _statements(asker: Asker, version: int, schema: str | None, everywhere: bool) -> list[dict[str, Any]]:
     if schema is None:
         return []
     hint = "load pg_stat_statements with shared_preload_libraries"
-    return asker.ask("statements", queries.statements(version, schema), hint=hint)
+    return asker.ask("statements", queries.statements(version, schema, everywhere), hint=hint)
 
 
-def _tables(asker: Asker, values: dict[str, Any], spec: PostgresSpec) -> None:
+def _tables(asker: Asker, values: dict[str, Any], spec: PostgresSpec, detailed: bool) -> None:
     datname = values["database"]
-    values["tables"] = [Table(datname=datname, **row) for row in asker.ask("tables", queries.TABLES)]
+    query = queries.ALL_TABLES if detailed else queries.TABLES
+    values["tables"] = [Table(datname=datname, **row) for row in asker.ask("tables", query)]
     noted = len(asker.problems)
     indexes = asker.ask("indexes", queries.INDEXES)
     if len(asker.problems) == noted:

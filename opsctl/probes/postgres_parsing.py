@@ -231,7 +231,9 @@ def wanted_tables(names: Iterable[str], rows: Iterable[Row]) -> list[WantedTable
     return result
 
 
-def merged_statements(first: Iterable[Row], second: Iterable[Row]) -> list[Statement]:
+def merged_statements(
+    first: Iterable[Row], second: Iterable[Row], most: int = MAX_STATEMENTS
+) -> list[Statement]:
     """Return the costliest statements, with what finished between two samples where there are two."""
     before = {(row["datname"], row["user"], row["queryid"]): row for row in first}
     after = {(row["datname"], row["user"], row["queryid"]): row for row in second}
@@ -260,7 +262,7 @@ def merged_statements(first: Iterable[Row], second: Iterable[Row]) -> list[State
             )
         )
     result.sort(key=lambda item: (-(item.window_mean_seconds or 0.0), -(item.seconds or 0.0), item.queryid))
-    return result[:MAX_STATEMENTS]
+    return result[:most]
 
 
 def pool_shares(services: Mapping[str, ServiceSpec], own: str) -> list[PoolShare]:

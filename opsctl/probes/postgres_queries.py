@@ -5,6 +5,11 @@ No question takes a lock on a table of the application, so none can wait behind 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 SETTINGS = (
     "archive_command",
     "archive_library",
@@ -40,8 +45,11 @@ SETTINGS = (
     "work_mem",
 )
 
-SERVER = f"""
+MAX_DATABASES = 200
+
+SERVER = """
 select current_setting('server_version') as version,
+       version() as version_text,
        current_setting('server_version_num')::int as number,
        extract(epoch from pg_postmaster_start_time())::float8 as started_at,
        pg_is_in_recovery() as in_recovery,
@@ -53,8 +61,15 @@ select current_setting('server_version') as version,
          where e.extname = 'pg_stat_statements') as statements_schema,
        (select json_object_agg(name, json_build_array(setting, unit, reset_val, source))
           from pg_catalog.pg_settings
-         where name in ({", ".join(f"'{name}'" for name in SETTINGS)})) as settings
+         where name in ({names})) as settings
 """
+
+
+def server(more: Iterable[str] = ()) -> str:
+    """Return the question for the server as a whole and its settings; `more` are further settings."""
+    names = ", ".join(f"'{name}'" for name in (*SETTINGS, *more))
+    return SERVER.replace("{names}", names)
+
 
 SLOTS = """
 select json_object_agg(name, json_build_array(setting, unit, reset_val, source)) as settings
@@ -75,12 +90,13 @@ select pid, datname, usename, application_name as application, backend_type,
  limit 10000
 """
 
-SIZES = """
+ALL_SIZES = """
 select d.datname, pg_catalog.pg_database_size(d.oid) as size
   from pg_catalog.pg_database d
  where d.datallowconn and has_database_privilege(d.oid, 'connect')
- order by d.datname = current_database() desc limit 50
 """
+
+SIZES = f"{ALL_SIZES} order by d.datname = current_database() desc limit 50"
 
 INDEXES = """
 select c.relname as "table", i.relname as name, x.indisunique as "unique",
@@ -131,15 +147,12 @@ select v.nspname || '.' || v.relname as name,
  limit 10
 """
 
-TABLES = """
+_TABLES = """
 with eligible as (
        select c.oid, c.relpages from pg_catalog.pg_class c
          join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'),
-     chosen as materialized (
-       (select oid from eligible order by pg_catalog.pg_stat_get_dead_tuples(oid) desc nulls last limit 20)
-       union
-       (select oid from eligible order by relpages desc limit 10))
+     chosen as materialized ({chosen})
 select s.schemaname as schema, s.relname as name, s.n_live_tup as live, s.n_dead_tup as dead,
        s.n_mod_since_analyze as modified,
        s.seq_scan as sequential_scans, s.seq_tup_read as sequential_rows,
@@ -157,7 +170,8 @@ select s.schemaname as schema, s.relname as name, s.n_live_tup as live, s.n_dead
                * greatest(c.reltuples, 0),
              nullif(current_setting('autovacuum_vacuum_max_threshold', true)::float8, -1)) as vacuum_trigger,
        coalesce(o.enabled, true) as autovacuum_enabled,
-       exists (select from pg_catalog.pg_stat_progress_vacuum p where p.relid = c.oid) as vacuuming
+       c.oid in (select p.relid from pg_catalog.pg_stat_progress_vacuum p
+                  where p.relid is not null and p.datname = current_database()) as vacuuming
   from pg_catalog.pg_stat_all_tables s
   join pg_catalog.pg_class c on c.oid = s.relid
   left join lateral (
@@ -171,6 +185,16 @@ select s.schemaname as schema, s.relname as name, s.n_live_tup as live, s.n_dead
  where s.relid in (select oid from chosen)
  order by s.n_dead_tup desc, s.relname
 """
+
+TABLES = _TABLES.replace(
+    "{chosen}",
+    """
+       (select oid from eligible order by pg_catalog.pg_stat_get_dead_tuples(oid) desc nulls last limit 20)
+       union
+       (select oid from eligible order by relpages desc limit 10)""",
+)
+
+ALL_TABLES = _TABLES.replace("{chosen}", "select oid from eligible order by relpages desc, oid limit 500")
 
 WANTED_TABLES = """
 select n.nspname as schema, c.relname as name, pg_catalog.pg_table_is_visible(c.oid) as visible
@@ -265,10 +289,11 @@ select (select json_agg(m) from (
 """
 
 
-def databases() -> str:
+def databases(most: int = MAX_DATABASES) -> str:
     """Return the question for the counters and ages of every database."""
-    return """
-select d.datname, s.numbackends as backends, s.xact_commit as commits, s.xact_rollback as rollbacks,
+    return f"""
+select d.datname, d.oid::text as datid,
+       s.numbackends as backends, s.xact_commit as commits, s.xact_rollback as rollbacks,
        s.blks_read as blocks_read, s.blks_hit as blocks_hit,
        s.tup_returned as tuples_returned, s.tup_fetched as tuples_fetched, s.tup_inserted as tuples_inserted,
        s.tup_updated as tuples_updated, s.tup_deleted as tuples_deleted, s.conflicts,
@@ -279,7 +304,7 @@ select d.datname, s.numbackends as backends, s.xact_commit as commits, s.xact_ro
        age(d.datfrozenxid) as xid_age, mxid_age(d.datminmxid) as multixact_age,
        d.datconnlimit as connection_limit
   from pg_catalog.pg_database d left join pg_catalog.pg_stat_database s on s.datid = d.oid
- order by d.datname limit 200
+ order by d.datname limit {most}
 """
 
 
@@ -304,8 +329,10 @@ def window(version: int) -> str:
     return _WINDOW.replace("{checkpoints}", checkpoints)
 
 
-def statements(version: int, schema: str) -> str:
+def statements(version: int, schema: str, everywhere: bool = False) -> str:
     """Return the question for the statements that cost most; `schema` is that of the extension.
+
+    `everywhere` asks for those of all databases.
 
     PostgreSQL 12 ships version 1.7 of the extension, which knows `total_time` only.
     """
@@ -317,6 +344,6 @@ select coalesce(d.datname, '') as datname, coalesce(r.rolname, '') as "user", s.
   from {place}.pg_stat_statements s
   left join pg_catalog.pg_database d on d.oid = s.dbid
   left join pg_catalog.pg_roles r on r.oid = s.userid
- where s.queryid is not null and d.datname = current_database()
+ where s.queryid is not null{"" if everywhere else " and d.datname = current_database()"}
  order by s.{total} desc limit 200
 """
