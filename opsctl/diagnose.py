@@ -33,8 +33,8 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
     """
     began = time.monotonic()
     findings = judge(snapshot)
+    through = asked_through(snapshot)
     if any(finding.status.failing for finding in findings):
-        through = asked_through(snapshot)
         findings = with_the_proxys_reason(findings, snapshot, through)
         explanations = Explanations(
             snapshot.stack.services,
@@ -59,7 +59,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
         unproven=tuple(causes.unproven),
         also=tuple(causes.also),
         candidates=tuple(causes.candidates),
-        path=tuple(walk(snapshot.stack.flow, findings, load_flow)),
+        path=tuple(walk(snapshot.stack.flow, findings, load_flow, through)),
         findings=tuple(sorted(findings, key=lambda item: item.status.rank)),
         ruled_out=tuple(causes.ruled_out),
         coverage=coverage(findings),

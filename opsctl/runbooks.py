@@ -96,8 +96,10 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One branch of a step. It holds where a failing finding matches `when`.
 
-    A pattern is `SLUG` or `SLUG@TARGET-ID`, both with shell wildcards. An answer without `when`
-    is the one for "nothing of this". `then` names the next step, `flow` a deeper tree.
+    A pattern is `SLUG` or `SLUG@TARGET-ID`, both with shell wildcards, and may say more of the target:
+    `SLUG@TARGET-ID proxied` (asked through an nginx of the stack), `direct` (not so), or `beside KIND`
+    (its service has a target of that kind too). An answer without `when` is the one for "nothing of
+    this". `then` names the next step, `flow` a deeper tree.
     """
 
     answer: str
@@ -108,11 +110,19 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FlowStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One question of a tree; `next` is the step that follows whatever the answers were."""
+    """One question of a tree; `next` is the step that follows whatever the answers were.
+
+    `subject`: patterns of what the question is about, where answers name other findings too; the step
+    is left out where the stack has no such target, and only such a finding can give the good answer.
+    `rest`: the question is about failing findings that no step before has named; each goes to the first
+    answer that fits.
+    """
 
     question: str
     answers: list[Answer]
     next: str = ""
+    subject: list[str] = []
+    rest: bool = False
 
 
 class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

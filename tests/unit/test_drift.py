@@ -104,6 +104,7 @@ def _reachable(entry: str) -> set[str]:
                 patterns.update(pattern.partition("@")[0] for pattern in answer.when)
                 if answer.flow:
                     waiting.append(answer.flow)
+    patterns.discard("*")  # the net below everything is not an answer
     return {slug for slug in SLUGS if any(fnmatchcase(slug, pattern) for pattern in patterns)}
 
 
