@@ -15,6 +15,7 @@ from opsctl.facts.base import (
     counter,
     gauge,
 )
+from opsctl.facts.redis_details import RedisDetails
 
 
 class SlowCommand(Record, frozen=True, kw_only=True):
@@ -64,6 +65,14 @@ class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
 
     version: Annotated[str, Info("redis_instance_info", "redis_version", "The server itself")] = ""
     role: Annotated[str, Info("redis_instance_info", "role", "The server itself")] = ""
+    system: Annotated[str, Info("redis_instance_info", "os", "The server itself")] = ""
+    """Only where metrics are wanted, as the six below."""
+    server_process_id: Annotated[str, Info("redis_instance_info", "process_id", "The server itself")] = ""
+    build_id: Annotated[str, Info("redis_instance_info", "redis_build_id", "The server itself")] = ""
+    mode: Annotated[str, Info("redis_instance_info", "redis_mode", "The server itself")] = ""
+    run_id: Annotated[str, Info("redis_instance_info", "run_id", "The server itself")] = ""
+    tcp_port: Annotated[str, Info("redis_instance_info", "tcp_port", "The server itself")] = ""
+    master_replid: Annotated[str, Info("redis_instance_info", "master_replid", "The server itself")] = ""
     uptime_seconds: Annotated[
         int | None, gauge("redis_uptime_in_seconds", "Seconds since the server started", unit="seconds")
     ] = None
@@ -203,3 +212,5 @@ class RedisFacts(Facts, frozen=True, kw_only=True, tag="redis"):
     listens_beyond_loopback: bool | None = None
     needs_password: bool | None = None
     protected_mode: bool | None = None
+    details: RedisDetails | None = None
+    """Only where metrics are wanted."""

@@ -18,6 +18,7 @@ from opsctl.facts.redis import Queue, RedisFacts
 from opsctl.probes.addresses import beyond_loopback
 from opsctl.probes.connection import connection_state
 from opsctl.probes.listeners import listen_addresses
+from opsctl.probes.redis_details import detail_values
 from opsctl.probes.redis_parsing import (
     CONFIG_NAMES,
     answer_state,
@@ -243,7 +244,9 @@ def _read(
     batch = _Batch(client)
     batch.pipeline.execute_command("CLIENT SETNAME", "opsctl")
     batch.pipeline.info()
-    for name in CONFIG_NAMES:  # one by one: CONFIG GET takes several names only since Redis 7
+    detailed = context.options.get("detail") == "metrics"
+    names = (*CONFIG_NAMES, "databases") if detailed else CONFIG_NAMES
+    for name in names:  # one by one: CONFIG GET takes several names only since Redis 7
         batch.pipeline.config_get(name)
     batch.pipeline.slowlog_get(SLOW_LOG_ENTRIES)
     database = _database(spec)
@@ -251,13 +254,16 @@ def _read(
         batch.pipeline.execute_command("SELECT", database)
     for name in spec.queues:
         batch.pipeline.type(name)
+    if detailed:
+        batch.pipeline.info("commandstats")
     batch.run()
 
     values = dict(base)
     batch.take("")
-    values |= info_values(batch.take("INFO", "let the user run INFO") or {})
+    info = batch.take("INFO", "let the user run INFO") or {}
+    values |= info_values(info)
     config: dict[str, str] = {}
-    for _ in CONFIG_NAMES:
+    for _ in names:
         config |= batch.take("CONFIG GET", "let the user run CONFIG GET") or {}
     values |= config_values(config)
     slow = batch.take("SLOWLOG", "let the user run SLOWLOG GET")
@@ -265,6 +271,9 @@ def _read(
     if database:
         batch.take(f"SELECT {database}")
     kinds = {name: batch.take(f"queue {name}", f"let the user run TYPE {name}") for name in spec.queues}
+    if detailed:
+        commands = batch.take("INFO", "let the user run INFO") or {}
+        values |= detail_values(info, commands, config, None if slow is None else len(slow))
     values["queues"] = _queues(client, spec, database, kinds, batch.problems)
     values |= _exposure(context, spec, password, values)
     measure(client, context.left - 0.4, kinds, values)
