@@ -2,21 +2,25 @@
 
 Only what is happening counts: an error that came every half second and has been quiet for ten
 is over, sooner where the log shows that what failed works again; one that came once is no finding
-at all. Errors whose time cannot be told prove nothing: they are named, and blamed for nothing.
+at all, unless others of its class came with it. Errors whose time cannot be told prove nothing:
+they are named, and blamed for nothing.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import TYPE_CHECKING
 
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
 from opsctl.checks.wording import count_text, seconds_text
+from opsctl.facts.logs import LogTemplate
 from opsctl.model import UNDATED, Evidence, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from opsctl.facts.logs import LogsFacts, LogTemplate
+    from opsctl.facts.logs import LogsFacts
     from opsctl.model import Finding
 
 CURRENT_SECONDS = 60.0
@@ -35,8 +39,16 @@ ORDINARY = 20
 """So many ordinary entries at least make an error without a time one of the past."""
 _CODE = (
     "undated where errors have no time and may or may not be of now; answer where only lines of requests "
-    "and their status codes say it"
+    "and their status codes say it; name-unresolved where a name was looked up in vain, and nothing else "
+    "failed"
 )
+_LOOKUP = re.compile(
+    r"could not (?:resolve|translate) host|failed to resolve|getaddrinfo|enotfound|eai_again|no such host"
+    r"|name (?:or service )?not known|temporary failure in name resolution|no address associated"
+    r"|nodename nor servname|nxdomain|name resolution (?:failed|error)|server can't find",
+    re.IGNORECASE,
+)
+"""A name that was looked up in vain, in the words of resolvers and of the libraries that ask them."""
 NEW_SECONDS = 600.0
 _REPEATED = Limits(warning=2, unit="errors", source="one error alone is noise; the second makes it a symptom")
 
@@ -131,9 +143,9 @@ def application_errors(facts: LogsFacts, context: CheckContext) -> Iterator[Find
 def telegram_conflict(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """Telegram refuses to hand out updates because a second process polls the same bot."""
     now = _now(facts, context)
-    current = [item for item in _current(facts, context, now) if item.marker == "telegram-conflict"]
+    conflicts = [item for item in facts.templates if item.marker == "telegram-conflict"]
+    current = _current(conflicts, context, now)
     if not current:
-        conflicts = [item for item in facts.templates if item.marker == "telegram-conflict"]
         yield _undated(facts, context, conflicts) or context.ok("no conflict between two pollers in the log")
         return
     first = current[0]
@@ -157,13 +169,14 @@ def new_error(facts: LogsFacts, context: CheckContext) -> Iterator[Finding]:
     """An error comes now that the log has never shown before."""
     now = _now(facts, context)
     covered = facts.covered_seconds
-    current = _current(facts, context, now)
+    current = _current(facts.templates, context, now)
     if not current:
         _need_its_format(facts)
     if current and (covered is None or covered < facts.window_seconds + NEW_SECONDS):
         known = seconds_text(covered) if covered is not None else "no time"
         raise NotObserved(f"the log was read only {known} back: what is new in it cannot be told")
-    new = [item for item in current if (item.first_seen or 0) >= now - NEW_SECONDS]
+    since = now - NEW_SECONDS
+    new = _current([item for item in current if (item.first_seen or 0) >= since], context, now)
     if not new:
         yield context.ok("no error comes now that was not seen before")
         return
@@ -241,6 +254,26 @@ def is_current(item: LogTemplate, now: float, least: float) -> bool:
     return age <= min(max(floor, GAPS * (item.longest_gap_seconds or 0)), CURRENT_SECONDS)
 
 
+def together(items: list[LogTemplate]) -> LogTemplate:
+    """Return errors that differ as if they were one kind: how many, when last, what came between."""
+    times = sorted(item.last_seen for item in items if item.last_seen is not None)
+    ordinary = sorted(item.ordinary_since or 0 for item in items)
+    return LogTemplate(
+        id="",
+        category=items[0].category,
+        recent=sum(item.recent for item in items),
+        undated=sum(item.undated for item in items),
+        last_seen=max(times, default=None),
+        longest_gap_seconds=_widest(times),
+        ordinary_since=ordinary[0],
+        ordinary_between=round(_widest(ordinary)),
+    )
+
+
+def _widest(numbers: Sequence[float]) -> float:
+    return max((later - earlier for earlier, later in itertools.pairwise(numbers)), default=0)
+
+
 def has_recovered(item: LogTemplate) -> bool:
     """Return whether what failed has worked since, more often than it ever did between two failures."""
     if item.good_since is None:
@@ -265,7 +298,7 @@ def _undated(facts: LogsFacts, context: CheckContext, items: list[LogTemplate]) 
         NotObserved: the lines could not be understood.
     """
     _need_its_format(facts)
-    open_ones = [item for item in items if may_be_current(item, context.limits.warning or 1)]
+    open_ones = _may_be_current(items, context.limits.warning or 1)
     if not open_ones:
         return None
     last = max(open_ones, key=lambda item: -(item.ordinary_since or 0))
@@ -282,17 +315,41 @@ def _undated(facts: LogsFacts, context: CheckContext, items: list[LogTemplate]) 
     )
 
 
-def _current(facts: LogsFacts, context: CheckContext, now: float) -> list[LogTemplate]:
+def _may_be_current(items: list[LogTemplate], least: float) -> list[LogTemplate]:
+    """Return what may be happening; kinds that are too few alone count together."""
+    likely = [item for item in items if may_be_current(item, 1)]
+    few = [item for item in likely if not may_be_current(item, least)]
+    enough = len(few) > 1 and may_be_current(together(few), least)
+    return [item for item in likely if enough or item not in few]
+
+
+def _current(items: list[LogTemplate], context: CheckContext, now: float) -> list[LogTemplate]:
+    """Return what is happening; kinds of a class that are too few alone count together.
+
+    A program that fails in a different way each time fails no less than one that repeats itself.
+    """
     least = context.limits.warning or 1
-    return [item for item in facts.templates if is_current(item, now, least)]
+    current = {item.id for item in items if is_current(item, now, least)}
+    for category in {item.category for item in items}:
+        few = [item for item in items if item.category == category and _is_one_of_few(item, now, least)]
+        if len(few) > 1 and is_current(together(few), now, least):
+            current |= {item.id for item in few}
+    return [item for item in items if item.id in current]
+
+
+def _is_one_of_few(item: LogTemplate, now: float, least: float) -> bool:
+    """Return whether an error came within the last minute, too seldom to count alone."""
+    if item.last_seen is None or item.fatal or has_recovered(item):
+        return False
+    return item.recent < least and now - item.last_seen <= CURRENT_SECONDS
 
 
 def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) -> Finding:
     now = _now(facts, context)
-    current = [item for item in _current(facts, context, now) if item.category == category]
+    of_class = [item for item in facts.templates if item.category == category]
+    current = _current(of_class, context, now)
     counts = facts.errors or {}
     if not current:
-        of_class = [item for item in facts.templates if item.category == category]
         undated = _undated(facts, context, of_class)
         if undated is not None:
             return undated
@@ -306,20 +363,28 @@ def _of_class(facts: LogsFacts, context: CheckContext, category: str, fix: str) 
         seen = f" among {count_text(facts.entries, 'entry', 'entries')}" if facts.entries is not None else ""
         return context.ok(f"no {category} error in {window}{seen}")
     recent = sum(item.recent for item in current)
-    first = max(current, key=lambda item: (item.fatal, not _is_answer(item), item.recent))
-    only_answers = all(_is_answer(item) for item in current)
+    first = max(
+        current, key=lambda item: (item.fatal, not _is_answer(item), item.recent, item.last_seen or 0)
+    )
     return context.warning(
         f"{count_text(recent, f'{category} error')} in the last minute, last {_ago(first, now)}: "
         f"{_quoted(first)}",
         value=recent,
         threshold=context.limits.warning,
         unit="errors",
-        code="answer" if only_answers else "",
+        code=_code_of(current),
         source=facts.command,
         evidence=[_evidence(item, facts, now) for item in current[:3]],
         fix=fix,
         commands=[facts.command] if facts.command else [],
     )
+
+
+def _code_of(current: list[LogTemplate]) -> str:
+    reasons = [item for item in current if not _is_answer(item)]
+    if not reasons:
+        return "answer"
+    return "name-unresolved" if all(_LOOKUP.search(item.example or item.text) for item in reasons) else ""
 
 
 def _is_answer(item: LogTemplate) -> bool:

@@ -53,6 +53,12 @@ def test_errors_without_a_time_prove_nothing() -> None:
     assert "KeyError" in found.summary
 
 
+def test_errors_without_a_time_that_differ_count_together() -> None:
+    lines = [f"ERROR:    {word} broke {word[::-1]} in {word}s" for word in ("alpha", "bravo", "delta")]
+    assert application(untimed(lines)).code == UNDATED
+    assert application(untimed([*lines, *[OTHER] * 60])).status is Status.OK
+
+
 def test_errors_without_a_time_before_many_ordinary_lines_are_over() -> None:
     assert application(untimed([*FAILURE * 5, *[OTHER] * 60])).status is Status.OK
 

@@ -123,6 +123,40 @@ def test_rare_errors_are_given_time() -> None:
     ]
 
 
+_SPELLING = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima"
+WORDS = _SPELLING.split()
+
+
+def different(ago: float, number: int) -> tuple[float, str]:
+    """Return a line of an error that is like no other."""
+    return ago, f"ERROR {WORDS[number]} {WORDS[-number]} could not be {WORDS[number - 3]}ed"
+
+
+def test_errors_that_differ_count_together() -> None:
+    facts = analysed([different(50 - 4 * number, number) for number in range(12)])
+    assert len(facts.templates) == 12
+    found = judged(facts)["logs/application-errors"]
+    assert found.status is Status.WARNING
+    assert found.summary.startswith("12 application errors in the last minute, last 6.0 s ago")
+
+
+def test_errors_that_differ_are_over_as_others_are() -> None:
+    assert failing(analysed([different(58 - number / 2, number) for number in range(12)])) == []
+    going_on = [(5 - number / 10, f"INFO job {number} done") for number in range(30)]
+    assert failing(analysed([*[different(9 - number / 4, number) for number in range(12)], *going_on])) == []
+
+
+def test_errors_of_two_classes_and_a_lone_one_after_a_storm_do_not_count_together() -> None:
+    assert failing(analysed([(4, "ERROR KeyError: 'x'"), (3, "ERROR redis: Connection refused")])) == []
+    storm = [(40 - number / 10, "ERROR KeyError: 'x'") for number in range(50)]
+    assert failing(analysed([*storm, different(2, 3)])) == []
+
+
+def test_a_lone_conflict_of_pollers_does_not_count_with_other_errors() -> None:
+    line = "ERROR TelegramConflictError: Conflict: terminated by other getUpdates request"
+    assert "logs/telegram-conflict" not in failing(analysed([different(4, 3), (3, line)]))
+
+
 def test_one_fatal_error_is_enough() -> None:
     assert failing(analysed([(5, "CRITICAL cannot go on: no settings")])) == ["logs/application-errors"]
 
