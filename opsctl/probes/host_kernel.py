@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import functools
 import os
 import stat
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsctl import system
 from opsctl.facts.host import ProcessFiles
 from opsctl.probes import host_parsing as parsing
 from opsctl.probes.base import ProbeError
+from opsctl.probes.host_files import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from opsctl.probes.host_parsing import KernelKill
 
 WINDOW_SECONDS = 600.0
 """Kills older than this are history, not the present."""
 MAX_RECORDS = 20_000
 MAX_PROCESSES = 5
+FEW_FILES = 16
+"""A process with fewer files open is near no limit worth having."""
 CLOCK_DAEMONS = ("chronyd", "systemd-timesyn", "ntpd", "openntpd", "ntpsec")
 """Names as in /proc/PID/comm, which holds 15 characters."""
 
@@ -111,17 +111,31 @@ _UNSYNCHRONISED = 0x0040
 _NANOSECONDS = 0x2000
 
 
-def clock() -> dict[str, float | bool]:
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def clock_state() -> _Timex:
     """Return what adjtimex(2) says; with `modes` 0 it only reads.
 
     Raises:
         OSError: the call is not allowed here.
     """
-    library = ctypes.CDLL(None, use_errno=True)
     state = _Timex()
-    if library.adjtimex(ctypes.byref(state)) < 0:
+    if _library().adjtimex(ctypes.byref(state)) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+    return state
+
+
+def clock() -> dict[str, float | bool]:
+    """Return whether the clock is synchronised, how far it is off, and by how much it may be.
+
+    Raises:
+        OSError: the call is not allowed here.
+    """
+    state = clock_state()
     unit = 1e9 if state.status & _NANOSECONDS else 1e6
     return {
         "clock_synchronised": not state.status & _UNSYNCHRONISED,
@@ -132,9 +146,10 @@ def clock() -> dict[str, float | bool]:
 
 def clock_daemon() -> str:
     """Return the name of the running program that keeps the clock right, or an empty string."""
-    for _, name in _of_every_process("comm"):
-        if name.strip() in CLOCK_DAEMONS:
-            return "systemd-timesyncd" if name.strip() == "systemd-timesyn" else name.strip()
+    for folder in _every_process():
+        name = text(f"{folder}/comm").strip()
+        if name in CLOCK_DAEMONS:
+            return "systemd-timesyncd" if name == "systemd-timesyn" else name
     return ""
 
 
@@ -142,13 +157,13 @@ def living_since(unit: str) -> float | None:
     """Return the unix time at which the oldest living process of a unit started; None without one."""
     oldest: float | None = None
     now, uptime = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    for folder, groups in _of_every_process("cgroup"):
-        if not any(unit in line.split("/") for line in groups.splitlines()):
+    for folder in _every_process():
+        if not any(unit in line.split("/") for line in text(f"{folder}/cgroup").splitlines()):
             continue
+        fields = text(f"{folder}/stat").rpartition(")")[2].split()
         try:
-            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
             started = now - uptime + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        except (OSError, ValueError, IndexError):
+        except (ValueError, IndexError):  # ended meanwhile
             continue
         oldest = started if oldest is None else min(oldest, started)
     return oldest
@@ -163,37 +178,40 @@ def files_of_processes(seconds: float, services: dict[str, str] | None = None) -
     """
     ends = time.monotonic() + seconds
     found: list[ProcessFiles] = []
-    for folder, limits in _of_every_process("limits"):
+    for folder in _every_process():
         if time.monotonic() > ends:
             break
-        most = parsing.open_files_limit(limits)
-        with contextlib.suppress(OSError):
+        try:
             count = _open_files(folder)
-            if most and count * 2 > most:
-                name = (folder / "comm").read_text("utf-8", "replace").strip()[:64]
-                groups = (folder / "cgroup").read_text("utf-8", "replace")
-                found.append(
-                    ProcessFiles(
-                        process=name,
-                        pid=folder.name,
-                        files_open=count,
-                        files_most=most,
-                        service=parsing.service_of(groups, services or {}),
-                    )
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        if count < FEW_FILES:
+            continue
+        most = parsing.open_files_limit(text(f"{folder}/limits"))
+        if most and count * 2 > most:
+            found.append(
+                ProcessFiles(
+                    process=text(f"{folder}/comm").strip()[:64],
+                    pid=folder.rpartition("/")[2],
+                    files_open=count,
+                    files_most=most,
+                    service=parsing.service_of(text(f"{folder}/cgroup"), services or {}),
                 )
+            )
     return sorted(found, key=lambda item: -item.files_open / item.files_most)[:MAX_PROCESSES]
 
 
-def _open_files(folder: Path) -> int:
-    """Count a process's files: since Linux 6.2 the folder's size says it, before it must be listed."""
-    return (folder / "fd").stat().st_size or sum(1 for _ in (folder / "fd").iterdir())
+def _open_files(folder: str) -> int:
+    """Count a process's files: since Linux 6.2 the folder's size says it, before it must be listed.
+
+    Making a Path costs more than the question, and there are hundreds of processes.
+    """
+    return os.stat(f"{folder}/fd").st_size or len(os.listdir(f"{folder}/fd"))  # noqa: PTH116, PTH208
 
 
-def _of_every_process(name: str) -> Iterator[tuple[Path, str]]:
-    """Yield each process's folder in /proc with the text of one of its files."""
-    with contextlib.suppress(OSError), os.scandir("/proc") as entries:
-        for entry in entries:
-            if entry.name.isdigit():
-                folder = Path(entry.path)
-                with contextlib.suppress(OSError):
-                    yield folder, (folder / name).read_text("utf-8", "replace")
+def _every_process() -> list[str]:
+    """Return each process's folder in /proc."""
+    try:
+        return [f"/proc/{name}" for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+    except OSError:
+        return []
