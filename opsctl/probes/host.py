@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsctl.facts.base import FactProblem
 from opsctl.facts.host import HostFacts, OomKill
 from opsctl.probes import host_filesystems, host_kernel
 from opsctl.probes import host_parsing as parsing
 from opsctl.probes.base import ProbeContext, ProbeError
+from opsctl.probes.host_files import text
 from opsctl.stack.specs import HostSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opsctl.probes.host_parsing import KernelKill
+
+T = TypeVar("T")
 
 SWAP_SAMPLE_SECONDS = 1.0
 PROCESS_SECONDS = 0.3
 MAX_KILLS = 20
-MAX_BYTES = 1_000_000
+SELDOM_SECONDS = 30.0
+"""For how long a server that is asked again and again trusts what takes a walk over every process."""
 
 
 def probe(context: ProbeContext) -> HostFacts:
@@ -32,11 +39,16 @@ def probe(context: ProbeContext) -> HostFacts:
     named = spec.filesystems if isinstance(spec, HostSpec) else []
     problems: list[FactProblem] = []
     values: dict[str, Any] = {"hostname": os.uname().nodename, "now": time.time()}
-    values |= kernel_values()
-    values |= memory_values()
+    read = functools.cache(text)  # a file that several want is read once
+    values |= kernel_values(read)
+    values |= memory_values(read)
+    if context.options.get("detail") == "metrics":
+        from opsctl.probes import host_counters  # a diagnosis never needs it
+
+        values |= host_counters.values(read)
     try:
         values |= host_kernel.clock()
-        values["clock_daemon"] = host_kernel.clock_daemon()
+        values["clock_daemon"] = _seldom(context, "clock_daemon", 0, host_kernel.clock_daemon)
     except OSError as error:
         problems.append(FactProblem(part="clock", code="permission", message=f"adjtimex: {error.strerror}"))
     values |= _kills(context, values.get("oom_kill_count"), problems)
@@ -50,16 +62,35 @@ def probe(context: ProbeContext) -> HostFacts:
         for name, item in context.stack.spec.services.items()
         if item.unit
     }
-    values["process_files"] = host_kernel.files_of_processes(min(PROCESS_SECONDS, context.left / 4), units)
+    seconds = min(PROCESS_SECONDS, context.left / 4)
+    values["process_files"] = _seldom(
+        context, "process_files", 0, lambda: host_kernel.files_of_processes(seconds, units)
+    )
     values["swapped_in_per_second"] = _swap_rate(context, values)
     return HostFacts(problems=problems, **values)
 
 
-def kernel_values() -> dict[str, Any]:
+def _seldom(context: ProbeContext, key: str, version: int | None, make: Callable[[], T]) -> T:
+    """Return `make()`; where a server keeps something from look to look, what it said lately.
+
+    Another `version` makes it anew at once.
+    """
+    kept = context.options.get("kept")
+    if not isinstance(kept, dict):
+        return make()
+    known = kept.get(key)
+    if known is None or known[1] != version or time.monotonic() - known[0] > SELDOM_SECONDS:
+        known = kept[key] = (time.monotonic(), version, make())
+    result: T = known[2]
+    return result
+
+
+def kernel_values(read: Callable[[str], str] | None = None) -> dict[str, Any]:
     """Return load, cores, pressure, disks, open files and tracked connections."""
-    statistics = parsing.statistics(text("/proc/stat"), os.sysconf("SC_CLK_TCK"))
-    files = text("/proc/sys/fs/file-nr").split()
-    stalls = [parsing.pressure(name, text(f"/proc/pressure/{name}")) for name in ("cpu", "memory", "io")]
+    read = read or text
+    statistics = parsing.statistics(read("/proc/stat"), os.sysconf("SC_CLK_TCK"))
+    files = read("/proc/sys/fs/file-nr").split()
+    stalls = [parsing.pressure(name, read(f"/proc/pressure/{name}")) for name in ("cpu", "memory", "io")]
     return {
         "boot_time": statistics.boot_time,
         "cpus": statistics.cpus,
@@ -67,12 +98,12 @@ def kernel_values() -> dict[str, Any]:
         "blocked": statistics.blocked,
         "cores": usable_cores(),
         "pressure": [item for item in stalls if item is not None],
-        "disks": parsing.disks(text("/proc/diskstats")),
+        "disks": parsing.disks(read("/proc/diskstats")),
         "files_open": parsing.whole(files[0]) if len(files) == 3 else None,
         "files_most": parsing.whole(files[2]) if len(files) == 3 else None,
-        "conntrack_entries": parsing.whole(text("/proc/sys/net/netfilter/nf_conntrack_count")),
-        "conntrack_limit": parsing.whole(text("/proc/sys/net/netfilter/nf_conntrack_max")),
-        **parsing.loads(text("/proc/loadavg")),
+        "conntrack_entries": parsing.whole(read("/proc/sys/net/netfilter/nf_conntrack_count")),
+        "conntrack_limit": parsing.whole(read("/proc/sys/net/netfilter/nf_conntrack_max")),
+        **parsing.loads(read("/proc/loadavg")),
     }
 
 
@@ -86,10 +117,11 @@ def usable_cores() -> float:
     return min(cores, quota) if quota else cores
 
 
-def memory_values() -> dict[str, Any]:
+def memory_values(read: Callable[[str], str] | None = None) -> dict[str, Any]:
     """Return memory, swap, the kernel's paging counters, and the limit of a container that is the machine."""
-    memory = parsing.meminfo(text("/proc/meminfo"))
-    paging = parsing.counters(text("/proc/vmstat"))
+    read = read or text
+    memory = parsing.meminfo(read("/proc/meminfo"))
+    paging = parsing.counters(read("/proc/vmstat"))
     limit, used = container_memory(memory.get("MemTotal"))
     return {
         "memory_total": memory.get("MemTotal"),
@@ -133,7 +165,7 @@ def _kills(context: ProbeContext, count: int | None, problems: list[FactProblem]
     if count == 0:
         return {"oom_kills": [], "oom_kills_elsewhere": 0}
     try:
-        kills = host_kernel.recent_kills(context.left)
+        kills = _seldom(context, "kills", count, lambda: host_kernel.recent_kills(context.left))
     except ProbeError as error:
         problems.append(
             FactProblem(part="kernel log", code=error.code, message=error.message, hint=error.hint)
@@ -207,12 +239,3 @@ def _swap_rate(context: ProbeContext, values: dict[str, Any]) -> float | None:
     if first is None or second is None:
         return None
     return max(second - first, 0) / (time.monotonic() - began)
-
-
-def text(path: str) -> str:
-    """Return a small file's text, empty where it cannot be read."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(MAX_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ""

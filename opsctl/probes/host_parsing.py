@@ -110,12 +110,21 @@ def pressure(resource: str, text: str) -> Pressure | None:
     return Pressure(resource=resource, **values) if values else None
 
 
+_NO_DISK = re.compile(r"(loop|z?ram|fd|sr).*|((h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+", re.ASCII)
+"""Partitions, whose work the disk counts as well, and what is no disk: node_exporter's own default."""
+
+
+def is_disk(device: str) -> bool:
+    """Return whether a block device is a disk: no partition, no file, no memory, no drive for discs."""
+    return not _NO_DISK.fullmatch(device)
+
+
 def disks(text: str) -> list[Disk]:
-    """Return the block devices of /proc/diskstats that have ever done anything."""
+    """Return the disks of /proc/diskstats that have ever done anything."""
     result: list[Disk] = []
     for line in text.splitlines()[:MAX_ROWS]:
         parts = line.split()
-        if len(parts) < 14 or parts[2].startswith(("loop", "ram", "zram", "fd", "sr")):
+        if len(parts) < 14 or not is_disk(parts[2]):
             continue
         numbers = [whole(part) for part in parts[3:14]]
         reads, read_sectors, writes, written, busy = (numbers[index] for index in (0, 2, 4, 6, 9))
