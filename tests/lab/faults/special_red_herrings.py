@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.lab.faults.base import fault
+from tests.lab.faults.container import HANGS
 from tests.lab.stacks import parts
 from tests.lab.stacks.base import ComposeSystem, System
 
@@ -124,7 +125,7 @@ def noisy_bot_beside_a_stopped_frontend(lab: ComposeSystem) -> Iterator[None]:
     "wishlins",
     "freemarket",
     expect=[("container/paused", "db")],
-    shows=[("http/status", "api")],
+    shows=[(HANGS, "api")],
     innocent=["container/exited", "container/missing"],
     special="red-herring",
 )
