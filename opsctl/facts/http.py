@@ -6,6 +6,7 @@ Metric names follow blackbox_exporter where it has one.
 from __future__ import annotations
 
 from opsctl.facts.base import Annotated, Connection, Facts, Info, Label, Record, gauge
+from opsctl.facts.http_details import HttpDetails
 
 
 class Dependency(Record, frozen=True, kw_only=True):
@@ -96,3 +97,5 @@ class HttpFacts(Facts, frozen=True, kw_only=True, tag="http"):
     window_errors: Annotated[
         float | None, gauge("opsctl_http_window_errors", "Requests answered with 5xx in that window")
     ] = None
+    details: HttpDetails | None = None
+    """Only where metrics are wanted."""

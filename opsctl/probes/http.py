@@ -5,6 +5,7 @@ Redirects are followed on the same host only, and only to see whether they lead 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -12,6 +13,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import msgspec
 
 from opsctl.facts.http import ExpectedMetric, HttpFacts
+from opsctl.facts.http_details import HttpDetails
 from opsctl.probes.http_body import bad_dependencies, excerpt, metric_names, request_counts
 from opsctl.probes.http_exchange import MAX_BODY, Exchange, Route, exchange, split_address
 from opsctl.stack.specs import HttpSpec
@@ -47,6 +49,8 @@ def probe(context: ProbeContext) -> HttpFacts:
         "contains": spec.contains,
     }
     answer = exchange(spec.url, route, context.left * 0.85, spec.method)
+    if context.options.get("detail") == "metrics":
+        base["details"] = details(answer)
     if answer.connection.state != "ok":
         return HttpFacts(
             up=False,
@@ -70,6 +74,24 @@ def probe(context: ProbeContext) -> HttpFacts:
         values |= _window(context, spec, route, answer)
     values["success"] = bool(answer.status in expected and values["contains_found"] is not False)
     return HttpFacts(up=True, connection=answer.connection, **values)
+
+
+def details(answer: Exchange) -> HttpDetails:
+    """Return what only metrics want of an answer, or of an attempt that got less far. Pure."""
+    expiry: float | None = None
+    if answer.certificate_end:
+        import ssl
+
+        with contextlib.suppress(ValueError):
+            expiry = float(ssl.cert_time_to_seconds(answer.certificate_end))
+    answered = answer.version is not None
+    return HttpDetails(
+        lookup_seconds=answer.phases.get("resolve"),
+        encrypted=bool(answer.tls_version) if answered else None,
+        version=answer.version / 10 if answer.version is not None else None,
+        tls_version=answer.tls_version.replace("TLSv", "TLS "),
+        certificate_expiry=expiry,
+    )
 
 
 def _failed(answer: Exchange) -> Connection:

@@ -52,6 +52,11 @@ class Exchange:
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
     status: int | None = None
+    version: int | None = None
+    """10 for HTTP/1.0, 11 for HTTP/1.1."""
+    tls_version: str = ""
+    certificate_end: str = ""
+    """In the words of the certificate, where it was verified."""
     headers: dict[str, str] = field(default_factory=dict)
     cookies: list[str] = field(default_factory=list)
     body: bytes = b""
@@ -145,8 +150,11 @@ def _exchange(
         done("connect", "tls" if secure else "processing")
         if secure:
             name = route.host.partition(":")[0] or parts.hostname or host
-            stream = _tls_context(route).wrap_socket(plain, server_hostname=name)
+            secured = _tls_context(route).wrap_socket(plain, server_hostname=name)
+            stream = secured
             done("tls", "processing")
+            result.tls_version = secured.version() or ""
+            result.certificate_end = str((secured.getpeercert() or {}).get("notAfter") or "")
         _talk(stream, parts, route, method, cookies, result, done)
         if time.monotonic() >= ends:  # the watchdog's cut looks like the end of a body without a length
             result.phase = "transfer"
@@ -235,7 +243,7 @@ def _talk(
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     done("processing", "transfer")
-    result.status = answer.status
+    result.status, result.version = answer.status, answer.version
     result.headers = {name.lower(): value[:500] for name, value in answer.getheaders()}
     result.cookies = [
         value.partition(";")[0][:500] for value in (answer.headers.get_all("Set-Cookie") or [])[:20]

@@ -77,10 +77,9 @@ ANYTHING = st.recursive(
     ),
     max_leaves=5,
 )
-NAMES = st.sampled_from(
-    "db0 db7 db dbx db99999999999999 cmdstat_get cmdstat_ os tcp_port total_net_input_bytes used_cpu_sys "
-    "latest_fork_usec server_time_usec uptime_in_seconds".split()
-)
+WORDS = ["db0", "db7", "db", "dbx", "db99999999999999", "cmdstat_get", "cmdstat_", "os", "tcp_port"]
+NUMBERS = ["total_net_input_bytes", "used_cpu_sys", "latest_fork_usec", "server_time_usec"]
+NAMES = st.sampled_from([*WORDS, *NUMBERS, "uptime_in_seconds"])
 
 
 @given(

@@ -1,0 +1,106 @@
+"""HTTP for metrics: version, encryption and name lookup of real answers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.server
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsctl.facts.http import HttpFacts
+from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
+from opsctl.probes.http import probe
+from opsctl.stack.specs import HttpSpec
+from tests.servers.base import free_port
+from tests.servers.certificates import Authority, Pair
+from tests.unit.contexts import context_for
+
+pytestmark = pytest.mark.live
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """Answers everything with two letters."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving(pair: Pair | None = None) -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    if pair is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(pair.certificate, pair.key)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(60)
+
+
+def read(spec: HttpSpec, detail: str = "metrics") -> HttpFacts:
+    context = context_for("http", spec, Path("/"), 60.0)
+    return probe(dataclasses.replace(context, options={"detail": detail}))
+
+
+def series(facts: HttpFacts) -> dict[str, Any]:
+    return parse_exposition(exposition(samples(facts)))
+
+
+def test_a_plain_page() -> None:
+    with serving() as port:
+        found = series(read(HttpSpec(url=f"http://127.0.0.1:{port}/")))
+        assert found["probe_http_version"] == [({}, "1.1")]
+        assert found["probe_http_ssl"] == [({}, "0")]
+        assert float(found["probe_dns_lookup_time_seconds"][0][1]) >= 0
+        assert "probe_tls_version_info" not in found
+        assert "probe_ssl_earliest_cert_expiry" not in found
+
+
+def test_a_page_over_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with serving(authority.good()) as port:
+        url = f"https://localhost:{port}/"
+        facts = read(HttpSpec(url=url, connect=f"127.0.0.1:{port}", ca_file=str(authority.file)))
+        assert facts.success
+        found = series(facts)
+        assert found["probe_http_ssl"] == [({}, "1")]
+        assert found["probe_tls_version_info"] == [({"version": "TLS 1.3"}, "1")]
+        (end,) = found["probe_ssl_earliest_cert_expiry"]
+        assert float(end[1]) > 1_700_000_000
+        assert facts_from_series(HttpFacts, found).details == facts.details
+        unverified = series(read(HttpSpec(url=url, connect=f"127.0.0.1:{port}", verify=False)))
+        assert unverified["probe_http_ssl"] == [({}, "1")]
+        assert "probe_ssl_earliest_cert_expiry" not in unverified
+
+
+def test_what_was_not_answered_is_not_told() -> None:
+    facts = read(HttpSpec(url=f"http://127.0.0.1:{free_port()}/"))
+    assert facts.up is False
+    found = series(facts)
+    assert "probe_dns_lookup_time_seconds" in found
+    assert "probe_http_version" not in found
+    assert "probe_http_ssl" not in found
+
+
+def test_a_diagnosis_keeps_none_of_it() -> None:
+    with serving() as port:
+        assert read(HttpSpec(url=f"http://127.0.0.1:{port}/"), detail="").details is None
