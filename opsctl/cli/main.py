@@ -21,9 +21,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "checks": ("opsctl.cli.checks", "Show the catalogue of checks, or one of them."),
     "runbook": ("opsctl.cli.runbook", "Read a runbook or a decision tree, offline."),
     "stack": ("opsctl.cli.stack", "List, show, validate or write stack files."),
+    "exporter": ("", "Serve the metrics of the stack to Prometheus."),
     "completion": ("opsctl.cli.completion", "Print the shell completion script."),
 }
-"""Name -> (module, one-line help). The module holds a click command named `command`."""
+"""Name -> (module, one-line help). The module holds a click command named `command`.
+
+Without a module the command is another package's: it is found through its entry point, when it is called.
+"""
+
+ENTRY_POINTS = "opsctl.commands"
+"""Group of the entry points of other packages: name -> click command."""
+
+
+def plugged_in(name: str) -> click.Command | None:
+    """Return the command that another package brings under a name; None where none does."""
+    from importlib.metadata import entry_points  # slow: only for what is not our own
+
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        return cast("click.Command", entry.load())
+    return None
 
 
 class LazyGroup(click.Group):
@@ -35,19 +51,21 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
-        return cast("click.Command", module.command)
+        name, _ = COMMANDS.get(cmd_name, ("", ""))
+        if not name:
+            return plugged_in(cmd_name)
+        return cast("click.Command", importlib.import_module(name).command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown name gets the nearest known one as a suggestion."""
         name = args[0] if args else ""
-        if name and name not in COMMANDS and not name.startswith("-"):
+        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
             import difflib
 
+            if name in COMMANDS:
+                raise click.UsageError(f"{name} is not installed here; install opsctl again.", ctx)
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise click.UsageError(f"no command named {name!r}.{meant}", ctx)

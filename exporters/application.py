@@ -1,0 +1,176 @@
+"""What is at which path: the pages of the exporters, `/probe`, the exporter itself, a list of them."""
+
+from __future__ import annotations
+
+import html
+import math
+import platform
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from exporters.exposition import CONTENT_TYPE, LabelTexts, Page
+from exporters.pages import PAGES, kind_page, page_of
+from exporters.probing import MODULES, Prober
+from exporters.process import process_facts
+from exporters.requests import Answer, BadRequest, Request, line
+from exporters.self_facts import ExporterFacts, PathFacts
+from exporters.verdicts import Verdicts
+from opsctl import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from exporters.looking import Lookout
+
+OWN_SECONDS = 9.0
+"""The longest that a page may take, whatever the scraper allows."""
+LEAST_SECONDS = 0.2
+AT_ONCE, PROBES_AT_ONCE = 4, 12
+"""How many scrapes of one path are served at once; further ones are told to come again."""
+
+
+class _Busy(Exception):
+    """Too many scrapes of one path at once."""
+
+
+class _Path:
+    """One path: how many ask for it now, and what is counted of it."""
+
+    def __init__(self) -> None:
+        self.now = self.scrapes = self.refused = 0
+        self.seconds: float | None = None
+        self.series: int | None = None
+
+
+class Application:
+    """Answers requests for one stack.
+
+    Args:
+        lookout: the stack and how to look at it.
+        own_seconds: the longest that a page may take.
+    """
+
+    def __init__(self, lookout: Lookout, own_seconds: float = OWN_SECONDS) -> None:
+        self._lookout, self._own_seconds = lookout, own_seconds
+        self._texts = LabelTexts(lookout.redactor.text, lambda: len(lookout.redactor.known()))
+        self._verdicts = Verdicts(lookout)
+        self._prober = Prober(lookout)
+        self._lock = threading.Lock()
+        self._pages: dict[str, Callable[[Request, float], Page]] = {
+            **{f"/metrics/{name}": self._kind(name) for name in PAGES},
+            "/metrics/findings": self._findings,
+            "/probe": self._probe,
+            "/metrics": self._itself,
+        }
+        self._paths = {path: _Path() for path in self._pages}
+        self.connections: Callable[[], int] = int
+
+    def answer(self, request: Request) -> Answer:
+        """Return the answer to a request; whatever goes wrong is one line, too."""
+        if request.path not in self._pages and request.path not in ("/", "/-/healthy"):
+            return line(404, "nothing is here; / lists what there is")
+        if request.method not in ("GET", "HEAD"):
+            return line(405, "GET and HEAD are answered here", Allow="GET, HEAD")
+        if request.path == "/-/healthy":
+            return line(200, "opsctl exporter is healthy")
+        if request.path == "/":
+            return Answer(200, self._landing(), "text/html; charset=utf-8")
+        try:
+            until = time.monotonic() + seconds_for(request, self._own_seconds)
+            with self._counted(request.path) as path:
+                page = self._pages[request.path](request, until)
+                path.series = page.series()
+                return Answer(200, page.encoded(), CONTENT_TYPE)
+        except BadRequest as error:
+            return line(error.status, error.words)
+        except _Busy:
+            return line(503, "too many scrapes of this path at once", Retry_After="1")
+
+    @contextmanager
+    def _counted(self, name: str) -> Iterator[_Path]:
+        path, began = self._paths[name], time.monotonic()
+        with self._lock:
+            if path.now >= (PROBES_AT_ONCE if name == "/probe" else AT_ONCE):
+                path.refused += 1
+                raise _Busy
+            path.now += 1
+            path.scrapes += 1
+        try:
+            yield path
+        finally:
+            with self._lock:
+                path.now -= 1
+                path.seconds = time.monotonic() - began
+
+    def _kind(self, name: str) -> Callable[[Request, float], Page]:
+        return lambda _request, until: kind_page(self._lookout, name, until, self._texts)
+
+    def _findings(self, _request: Request, until: float) -> Page:
+        facts = self._verdicts.facts(until)
+        page = Page(self._texts)
+        page.add(facts)
+        return page
+
+    def _probe(self, request: Request, until: float) -> Page:
+        return self._prober.page(request.one("target"), request.one("module"), until, self._texts)
+
+    def _itself(self, _request: Request, _until: float) -> Page:
+        page = Page(self._texts)
+        page.add(
+            ExporterFacts(
+                version=__version__,
+                python=platform.python_version(),
+                process=process_facts(),
+                lost_threads=self._lookout.flights.lost,
+                connections=self.connections(),
+                paths=[
+                    PathFacts(
+                        path=name,
+                        scrapes=path.scrapes,
+                        refused=path.refused,
+                        seconds=path.seconds,
+                        series=path.series,
+                    )
+                    for name, path in self._paths.items()
+                ],
+                collectors=self._lookout.collectors(page_of),
+            )
+        )
+        return page
+
+    def _landing(self) -> bytes:
+        name = html.escape(self._lookout.stack.name)
+        there = {item.target.kind for item in self._lookout.assignments}
+        about = {f"/metrics/{page}": words for page, (kinds, words) in PAGES.items() if there & {*kinds}}
+        about |= {
+            "/metrics/findings": "the verdicts of opsctl",
+            "/metrics": "this exporter itself",
+            "/-/healthy": "whether it runs",
+        }
+        rows = "".join(f'<li><a href="{path}">{path}</a> {words}</li>' for path, words in about.items())
+        return (
+            f"<!doctype html><html lang=en><meta charset=utf-8><title>opsctl exporter</title>"
+            f"<h1>opsctl exporter: {name}</h1><ul>{rows}"
+            f"<li>/probe?module=&amp;target= one target of the stack ({', '.join(MODULES)})</li></ul>"
+            f"<p>opsctl {__version__}</p></html>\n"
+        ).encode("utf-8", "replace")
+
+
+def seconds_for(request: Request, own: float) -> float:
+    """Return how long an answer may take: our own limit, or half a second less than the scraper waits.
+
+    Raises:
+        BadRequest: the scraper's header is no number.
+    """
+    text = request.headers.get("x-prometheus-scrape-timeout-seconds", "")
+    if not text:
+        return own
+    try:
+        waits = float(text)
+    except ValueError:
+        waits = math.nan
+    if not waits > 0:
+        raise BadRequest(400, "X-Prometheus-Scrape-Timeout-Seconds is no number of seconds")
+    return min(own, max(waits - 0.5, min(waits / 2, LEAST_SECONDS)))

@@ -1,0 +1,140 @@
+"""Looks at targets of the stack, fresh for every scrape: each in its own flight, at most one at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from exporters.flights import Flights
+from exporters.self_facts import CollectorFacts
+from opsctl.engine import look
+from opsctl.model import Problem, Reading
+from opsctl.probes.base import PROBE_SECONDS, Shared
+from opsctl.redact import Redactor
+from opsctl.secrets import Secrets
+from opsctl.stack.targets import Assignment, assignments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opsctl.stack.stack import Stack
+
+THREADS = 24
+SECRETS_SECONDS = 5.0
+"""How long the env files are trusted; a password that changes is known this much later."""
+MARGIN_SECONDS = 0.1
+"""How much earlier than the page a probe must end."""
+
+
+@dataclass
+class _Tally:
+    """What is counted of one target."""
+
+    success: bool | None = None
+    duration: float | None = None
+    looks: int = 0
+    failures: int = 0
+    succeeded_at: float | None = None
+
+
+class Lookout:
+    """The targets of one stack and the means to look at them.
+
+    `options["kept"]` is handed to a target's probe each time: what it puts there (a connection)
+    is there the next time. A look that was given up keeps its own; the next one starts empty.
+    """
+
+    def __init__(self, stack: Stack, looker: Callable[..., Reading] = look) -> None:
+        self.stack = stack
+        self.assignments = assignments(stack)
+        self.redactor = Redactor()
+        self.redactor.keep(stack.spec.services)
+        self.flights = Flights(THREADS, "look")
+        self._looker = looker
+        self._kept: dict[str, dict[str, Any]] = {}
+        self._tallies = {item.target.id: _Tally() for item in self.assignments}
+        self._lock = threading.Lock()
+        self._secrets: tuple[float, Secrets] | None = None
+
+    def of_kinds(self, kinds: Iterable[str]) -> list[Assignment]:
+        """Return what there is of some kinds, in the order of the stack file."""
+        wanted = frozenset(kinds)
+        return [item for item in self.assignments if item.target.kind in wanted]
+
+    def readings(self, chosen: list[Assignment], until: float) -> list[Reading]:
+        """Look at targets and return what is known at `until` (monotonic); one reading each, in order."""
+        seconds = max(min(until - time.monotonic() - MARGIN_SECONDS, PROBE_SECONDS), 0.05)
+        secrets, shared = self.secrets(), Shared()
+        flights = [
+            self.flights.start(item.target.id, self._work(item, seconds, secrets, shared), seconds)
+            for item in chosen
+        ]
+        return [
+            flight.value
+            if self.flights.wait(flight, until) and flight.value is not None
+            else self._missing(item, flight.began)
+            for item, flight in zip(chosen, flights, strict=True)
+        ]
+
+    def secrets(self) -> Secrets:
+        """Return the secrets of the stack, read anew every few seconds."""
+        with self._lock:
+            now = time.monotonic()
+            if self._secrets is None or now - self._secrets[0] > SECRETS_SECONDS:
+                self._secrets = (now, Secrets(self.stack, self.redactor))
+            return self._secrets[1]
+
+    def collectors(self, name_of: Callable[[str], str]) -> list[CollectorFacts]:
+        """Return what is counted of every target; `name_of` says which collector a kind belongs to."""
+        return [
+            CollectorFacts(
+                collector=name_of(item.target.kind),
+                target=item.target.id,
+                success=tally.success,
+                duration=tally.duration,
+                looks=tally.looks,
+                failures=tally.failures,
+                succeeded_at=tally.succeeded_at,
+            )
+            for item in self.assignments
+            for tally in [self._tallies[item.target.id]]
+        ]
+
+    def _work(
+        self, item: Assignment, seconds: float, secrets: Secrets, shared: Shared
+    ) -> Callable[[], Reading]:
+        def work() -> Reading:
+            kept = self._kept.pop(item.target.id, {})
+            options = {"detail": "metrics", "kept": kept}
+            reading = self._looker(self.stack, item, seconds, secrets, self.redactor, shared, options)
+            self._kept.setdefault(item.target.id, kept)
+            self._count(reading)
+            return reading
+
+        return work
+
+    def _count(self, reading: Reading) -> None:
+        with self._lock:
+            tally = self._tallies[reading.target.id]
+            tally.looks += 1
+            tally.success, tally.duration = reading.facts is not None, reading.duration_seconds
+            if reading.facts is None:
+                tally.failures += 1
+            else:
+                tally.succeeded_at = reading.taken_at.timestamp()
+
+    def _missing(self, item: Assignment, began: float) -> Reading:
+        """Return the reading of a target that said nothing in time."""
+        seconds = time.monotonic() - began
+        with self._lock:
+            tally = self._tallies[item.target.id]
+            tally.success, tally.failures = False, tally.failures + 1
+        return Reading(
+            target=item.target,
+            taken_at=datetime.now(UTC),
+            duration_seconds=round(seconds, 4),
+            problem=Problem(code="timeout", message=f"no answer in {seconds:.1f} s"),
+        )
