@@ -293,11 +293,14 @@ def _oom(unit: Unit, context: CheckContext) -> Finding:
     kills = unit.oom_kills_lately or 0
     if not killed_now and not kills:
         return context.ok(f"{unit.name} was not killed for want of memory", subject=unit.name)
+    when = _since(unit.last_oom_kill or unit.stopped_at, context)
+    if not unit.running and unit.result == "success":  # what is killed for good does not end with success
+        words = f"{unit.name} was killed for want of memory{when}, ran again, and was stopped in order since"
+        return context.ok(words, subject=unit.name)
     limit = f" at its limit of {bytes_text(unit.memory_max)}" if unit.memory_max else ""
     worker = unit.running and not unit.restarts
     what = "a worker of " if worker else ""
     after = "; its main process still runs" if worker else "; it has restarted" if unit.running else ""
-    when = _since(unit.last_oom_kill or unit.stopped_at, context)
     return context.finding(
         Status.WARNING if unit.running else Status.CRITICAL,
         f"{what}{unit.name} was killed for want of memory{limit}{when}{after}",

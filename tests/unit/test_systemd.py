@@ -171,6 +171,12 @@ def test_kills_for_want_of_memory() -> None:
     (finding,) = [item for item in judged(worker) if item.id == "systemd/oom-killed"]
     assert finding.status is Status.WARNING
     assert "main process still runs" in finding.summary
+    kill = {"oom_kills_lately": 1, "last_oom_kill": NOW.timestamp() - 94}
+    stopped_since = changed(states={"inactive": 1}, result="success", **kill)
+    assert "systemd/oom-killed" not in failing(stopped_since)
+    assert failing(stopped_since)["systemd/inactive"] is Status.CRITICAL
+    for_good = changed(states={"failed": 1}, result="signal", **kill)
+    assert failing(for_good)["systemd/oom-killed"] is Status.CRITICAL
 
 
 def test_members_are_judged_instead_of_the_unit_that_stands_for_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.lab.faults.base import fault
+from tests.lab.faults.container import HANGS
 from tests.lab.faults.nginx import SITE, changed_certificate
 from tests.lab.faults.systemd import drop_in
 from tests.lab.faults.waiting import calm
@@ -77,7 +78,7 @@ def kill_flag_lost_over_a_restart(lab: ComposeSystem) -> Iterator[None]:
     "rostferrum",
     "iiko-base",
     expect=[("systemd/inactive", "db")],
-    shows=[("http/status", "api")],
+    shows=[(HANGS, "api")],
     special="stale-status",
 )
 def umbrella_unit_active_while_its_cluster_is_down(lab: System) -> Iterator[None]:
