@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from opsctl.facts.host_counters import GuestCpu, OperatingSystem, OperatingSystemVersion
-from opsctl.probes.host_parsing import MAX_ROWS, counters, is_disk, meminfo, whole
+from opsctl.probes.host_parsing import KIBIBYTE, MAX_ROWS, counters, is_disk, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,11 +73,19 @@ def guests(text: str, ticks: int) -> list[GuestCpu]:
 
 def memory(text: str) -> dict[str, float]:
     """Return /proc/meminfo: `Active(anon)` is node_memory_Active_anon_bytes."""
-    sizes = {line.partition(":")[0].strip() for line in text.splitlines()[:MAX_ROWS] if line.endswith(" kB")}
-    return {
-        f"node_memory_{name.replace('(', '_').replace(')', '')}{'_bytes' if name in sizes else ''}": value
-        for name, value in meminfo(text).items()
-    }
+    result: dict[str, float] = {}
+    for line in text.splitlines()[:MAX_ROWS]:
+        name, _, rest = line.partition(":")
+        number, _, unit = rest.strip().partition(" ")
+        value = whole(number)
+        if value is None:
+            continue
+        name = name.replace("(", "_").replace(")", "")
+        if unit == "kB":
+            result[f"node_memory_{name}_bytes"] = value * KIBIBYTE
+        elif not unit:
+            result[f"node_memory_{name}"] = value
+    return result
 
 
 def paging(text: str) -> dict[str, float]:

@@ -17,8 +17,9 @@ CPU_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "stea
 
 def whole(text: str) -> int | None:
     """Return a non-negative whole number of sane length, else None."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
+    if not text.isdigit():
+        text = text.strip()
+    return int(text) if text.isdigit() and text.isascii() and len(text) <= 20 else None
 
 
 def decimal(text: str) -> float | None:
