@@ -49,14 +49,18 @@ def down(facts: NginxFacts, context: CheckContext) -> Iterator[Finding]:
         "closed": "connections are closed without an answer",
     }.get(state, facts.connection.detail or state)
     process = f"its master runs as pid {facts.master_pid}" if facts.master_pid else "its master does not run"
+    stranger = state == "protocol"
     yield context.critical(
         f"nginx does not answer at {facts.listen}: {what}",
         value=state,
         source=f"curl -sSI -m 5 http://{facts.listen}/",
         evidence=[Evidence(text=process, value=facts.master_pid or "none", source="pgrep -a nginx")],
-        fix="Start nginx after its configuration has been tested. A master that runs and says nothing is "
+        fix="Another program holds the port of nginx: stop it or give it another one and start nginx, or "
+        "correct nginx.listen in the stack file."
+        if stranger
+        else "Start nginx after its configuration has been tested. A master that runs and says nothing is "
         "frozen, or another program holds the port.",
-        commands=["nginx -t", "systemctl status nginx", "ss -ltnp"],
+        commands=["ss -ltnp"] if stranger else ["nginx -t", "systemctl status nginx", "ss -ltnp"],
     )
 
 

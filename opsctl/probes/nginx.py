@@ -21,6 +21,7 @@ from opsctl.logs.tail import NotAFile, read_tail
 from opsctl.probes import nginx_config, nginx_container, nginx_logs, nginx_process
 from opsctl.probes.connection import connection_state
 from opsctl.probes.http_exchange import USER_AGENT, Route, connect_any, exchange, lookup, split_address
+from opsctl.probes.nginx_stranger import holder_of, is_nginx, stranger
 from opsctl.stack.specs import NginxSpec
 
 if TYPE_CHECKING:
@@ -175,6 +176,13 @@ class _Look:
         if state in ("closed", "protocol") and nginx_config.speaks_proxy_protocol(self.directives):
             return Connection(state="ok", address=self.spec.listen, seconds=answer.seconds)
         detail = answer.connection.detail
+        if state == "ok":
+            server = answer.headers.get("server", "")[:80]
+            holder = "" if is_nginx(server) else holder_of(self.context, host, port)
+            who = stranger(server, holder, self.process is not None)
+            if who:
+                state, detail = "protocol", f"something else answers there: {who}"
+                detail = self.context.redactor.text(detail)[:300]
         return Connection(state=state, detail=detail, address=self.spec.listen, seconds=answer.seconds)
 
     def judge_config(self) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from calendar import timegm
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsctl.checks import find_check
+from opsctl.checks.base import CheckContext, Limits
+from opsctl.facts.nginx import NginxFacts
+from opsctl.model import Status, Target
 from opsctl.probes import nginx, nginx_config, nginx_logs, nginx_process
+from opsctl.probes.nginx_stranger import stranger
 from opsctl.stack.specs import NginxSpec
 from tests.unit.contexts import context_for
 
@@ -317,3 +327,79 @@ def test_lines_about_servers_that_are_gone_have_a_class_of_their_own() -> None:
     assert [item.name for item in gone if not item.upstream] == [
         item.name for item in lines if not item.upstream
     ]
+
+
+@contextmanager
+def answering(server: str) -> Iterator[str]:
+    """Serve as another program would, under a Server header; yield its address."""
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_TRACE(self) -> None:
+            self.send_response_only(501)
+            if server:
+                self.send_header("Server", server)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as program:
+        thread = threading.Thread(target=program.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{program.server_port}"
+        finally:
+            program.shutdown()
+            thread.join()
+
+
+def looked_at(listen: str, folder: Path) -> NginxFacts:
+    (folder / "nginx.conf").write_text("events {}\n")
+    spec = NginxSpec(config="nginx.conf", listen=listen, pid_file="none.pid")
+    return nginx.probe(context_for("nginx", spec, folder, 60.0))
+
+
+def test_another_program_on_its_port_is_not_nginx(tmp_path: Path) -> None:
+    with answering("SimpleHTTP/0.6 Python/3.11.7") as listen:
+        facts = looked_at(listen, tmp_path)
+    assert (facts.up, facts.connection.state) == (False, "protocol")
+    assert "something else" in facts.connection.detail
+    assert "SimpleHTTP/0.6 Python/3.11.7" in facts.connection.detail
+    (found,) = find_check("nginx/down").function(facts, judging("nginx/down"))
+    assert found.status is Status.CRITICAL
+    assert "SimpleHTTP" in found.summary
+    assert found.remediation is not None
+    assert found.remediation.text.startswith("Another program holds the port")
+
+
+@pytest.mark.parametrize("server", ["nginx", "nginx/1.22.1", "openresty/1.25.3.1", "Angie"])
+def test_who_calls_itself_nginx_is_nginx(server: str) -> None:
+    assert stranger(server, "", False) == ""
+    assert stranger(server, "python3", False) == ""
+
+
+@pytest.mark.parametrize(
+    ("server", "holder", "master", "named"),
+    [
+        ("SimpleHTTP/0.6", "", False, True),
+        ("SimpleHTTP/0.6", "", True, False),  # a header of its own, and nginx is seen to run
+        ("SimpleHTTP/0.6", "nginx", False, False),
+        ("SimpleHTTP/0.6", "python3", True, True),
+        ("", "node", False, True),
+        ("", "node", True, True),
+        ("", "", False, False),
+        ("", "docker-proxy", False, False),  # it passes on to whom it is not said
+        ("shop", "docker-proxy", False, False),
+        ("shop", "haproxy", True, False),
+    ],
+)
+def test_who_answers_in_its_place(server: str, holder: str, master: bool, named: bool) -> None:
+    said = stranger(server, holder, master)
+    assert bool(said) is named
+    assert not named or (holder or server) in said
+
+
+def judging(slug: str) -> CheckContext:
+    target = Target(kind="nginx", service="x", address="")
+    return CheckContext(find_check(slug), target, Limits(), datetime(2026, 11, 21, tzinfo=UTC))
