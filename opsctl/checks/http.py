@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from opsctl.checks.base import Limits, check
-from opsctl.checks.wording import percent_text, seconds_text
+from opsctl.checks.wording import percent_text, seconds_text, speaks_no_tls
 from opsctl.model import Evidence, Status
 
 if TYPE_CHECKING:
@@ -76,17 +76,43 @@ def refused(facts: HttpFacts, context: CheckContext) -> Iterator[Finding]:
             "tls": "fails in the TLS handshake",
             "closed": "closes the connection without an answer",
         }.get(state, "does not answer HTTP")
+        if state == "tls" and speaks_no_tls(facts.connection.detail):
+            what = "is asked by https, and what listens there speaks no TLS"
         yield context.critical(
             f"{facts.url} {what}: {facts.connection.detail}",
             subject=facts.url,
             code=state,
             value=state,
             source=curl(facts),
-            fix="Start what should listen there and read in its log why it stopped; or correct the address.",
+            fix=_unreached_fix(state, facts.connection.detail),
             commands=[curl(facts), "ss -ltnp"],
         )
     else:
         yield context.ok(f"{facts.url} accepts connections", subject=facts.url)
+
+
+def _unreached_fix(state: str, detail: str) -> str:
+    """Return what to do: something that listens need not be started."""
+    if state == "tls" and speaks_no_tls(detail):
+        return (
+            "Something listens there and speaks plain HTTP or another protocol: give it TLS (nginx: "
+            "`listen … ssl` and a certificate), or correct the address: http://, or the port of https."
+        )
+    if state == "tls":
+        return (
+            "Something listens there: look at its certificate (expired, other name, unknown authority) and "
+            "at the protocols it offers."
+        )
+    if state == "closed":
+        return (
+            "Something listens there and cuts the connection: read its log at that second, or who holds "
+            "the port."
+        )
+    if state == "protocol":
+        return (
+            "Something listens there that is no web server: see who holds the port, or correct the address."
+        )
+    return "Start what should listen there and read in its log why it stopped; or correct the address."
 
 
 @check("http/timeout", needs="an HTTP request", role="symptom", reachability=True)

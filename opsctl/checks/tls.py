@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
-from opsctl.checks.wording import seconds_text
+from opsctl.checks.wording import seconds_text, speaks_no_tls
 from opsctl.model import Status
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def handshake_failed(facts: TlsFacts, context: CheckContext) -> Iterator[Finding
     """The port is open and no TLS handshake comes about."""
     connection = facts.connection
     said = connection.detail or connection.state
+    if speaks_no_tls(connection.detail):
+        said = f"what listens there speaks no TLS ({said})"
     if facts.up:
         yield context.ok(f"the handshake with {facts.address} succeeded")
     elif connection.state in ("tls", "closed", "protocol"):

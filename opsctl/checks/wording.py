@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+_PLAIN_ANSWERS = (
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "RECORD_LAYER_FAILURE",
+    "PACKET_LENGTH_TOO_LONG",
+    "UNKNOWN_PROTOCOL",
+)
+"""What OpenSSL says where the answer to its greeting is no TLS, such as a web server's plain words."""
+
+
+def speaks_no_tls(detail: str) -> bool:
+    """Return whether a failed handshake failed because the other side speaks no TLS at all."""
+    return any(reason in detail for reason in _PLAIN_ANSWERS)
+
 
 def bytes_text(value: float) -> str:
     """Return bytes with a binary unit: `1.5 GiB`."""

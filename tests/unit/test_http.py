@@ -206,6 +206,35 @@ def test_a_page_with_a_wrong_status_proves_nothing_of_its_body(
     assert named in finding.summary
 
 
+@pytest.mark.parametrize(
+    ("state", "detail", "words", "fix"),
+    [
+        ("refused", "Connection refused", "refuses the connection", "Start what should listen there"),
+        (
+            "tls",
+            "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)",
+            "what listens there speaks no TLS",
+            "Something listens there",
+        ),
+        ("tls", "certificate verify failed", "fails in the TLS handshake", "Something listens there"),
+        ("protocol", "BadStatusLine", "does not answer HTTP", "Something listens there"),
+        ("closed", "Connection reset", "closes the connection", "Something listens there"),
+    ],
+)
+def test_what_listens_is_not_told_to_be_started(state: str, detail: str, words: str, fix: str) -> None:
+    check = find_check("http/refused")
+    facts = HttpFacts(
+        up=False, connection=Connection(state=state, detail=detail), url="https://127.0.0.1:8080/"
+    )
+    context = CheckContext(
+        check, Target(kind="http", service="x", address=""), Limits(), datetime(2026, 11, 21, tzinfo=UTC)
+    )
+    (finding,) = check.function(facts, context)
+    assert words in finding.summary
+    assert finding.remediation is not None
+    assert finding.remediation.text.startswith(fix)
+
+
 @contextmanager
 def page(seconds: float, body: bytes) -> Iterator[tuple[str, list[str]]]:
     """Serve one page that takes its time; yield its URL and the methods that were asked with."""
