@@ -9,7 +9,7 @@ import msgspec
 
 from opsctl.checks import checks_for
 from opsctl.checks.base import Check, CheckContext, Limits, NotObserved
-from opsctl.model import HOST_SERVICE, Finding, Reading, Snapshot, StackSummary, Status
+from opsctl.model import HOST_SERVICE, Finding, Reading, ServiceSummary, Snapshot, StackSummary, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,7 +63,8 @@ def _of_reading(reading: Reading, stack: StackSummary) -> list[Finding]:
 
 
 def _run(check: Check, reading: Reading, stack: StackSummary) -> list[Finding]:
-    context = CheckContext(check, reading.target, limits_in_force(check, stack), reading.taken_at)
+    runs = stack.services.get(reading.target.service, ServiceSummary())
+    context = CheckContext(check, reading.target, limits_in_force(check, stack), reading.taken_at, runs)
     found: list[Finding] = []
     try:
         # one by one: what was said of the first subject stands, whatever happens at the second

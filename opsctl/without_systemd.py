@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from opsctl.model import Diagnosis, Finding, RootCause, StackSummary, Step
 
 _ASKS = "systemctl status "
@@ -42,7 +44,16 @@ def _finding(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, remediation=msgspec.structs.replace(fix, commands=kept))
 
 
+def findings(stack: StackSummary, found: Iterable[Finding]) -> list[Finding]:
+    """Return the findings as people of this machine can use them."""
+    return [_finding(item) for item in found] if applies(stack) else list(found)
+
+
 def _step(step: Step) -> Step:
+    parts = step.action.split("; ")
+    kept = [part for part in parts if not part.startswith(_COMMANDS)]
+    if len(kept) < len(parts):
+        step = msgspec.structs.replace(step, action="; ".join(kept))
     if not step.question.startswith(_ASKS):
         return step
     return msgspec.structs.replace(step, question=f"Is {step.question.removeprefix(_ASKS)} well?")

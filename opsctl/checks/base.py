@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from opsctl.model import Evidence, Finding, Remediation, Status, Target
+from opsctl.model import Evidence, Finding, Remediation, ServiceSummary, Status, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -106,6 +106,7 @@ class Check:
 
 
 _registry: dict[str, Check] = {}
+_UNKNOWN_SERVICE = ServiceSummary()
 
 
 def check(
@@ -148,6 +149,8 @@ class CheckContext:
     target: Target
     limits: Limits
     at: datetime
+    runs: ServiceSummary = _UNKNOWN_SERVICE
+    """What the stack says of the target's service: its unit or container, where it has one."""
 
     def need(self, value: T | None, what: str, hint: str = "") -> T:
         """Return the value.

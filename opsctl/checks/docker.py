@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from opsctl.checks.base import CheckContext, NotObserved, check
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
     from opsctl.model import Finding
 
 PING = "docker version"
+
+
+_ENDED = {
+    "missing": "there is no socket",
+    "refused": "it refused the connection at once",
+    "no-permission": "the connection was forbidden at once",
+}
+
+
+def _socket_commands(facts: DockerFacts) -> list[str]:
+    path = facts.endpoint.removeprefix("unix://")
+    return [f"ls -l {quote(path)}"] if path.startswith("/") else []
 
 
 @check("docker/daemon-down", needs="the engine's socket", reachability=True)
@@ -34,7 +47,13 @@ def daemon_down(facts: DockerFacts, context: CheckContext) -> Iterator[Finding]:
         source=PING,
         fix="Start the engine and read why it stopped. Without live-restore all containers stopped with it; "
         "those with a restart policy come back by themselves.",
-        commands=["systemctl status docker.service", "journalctl -u docker.service -n 50 --no-pager"],
+        commands=[
+            "systemctl status docker.service",
+            "journalctl -u docker.service -n 50 --no-pager",
+            "pgrep -a dockerd",
+            *_socket_commands(facts),
+            "docker context ls",
+        ],
     )
 
 
@@ -61,7 +80,7 @@ def daemon_hung(facts: DockerFacts, context: CheckContext) -> Iterator[Finding]:
     elif facts.ping_seconds is not None:
         yield context.ok(f"the engine answered a ping in {seconds_text(facts.ping_seconds)}")
     else:
-        yield context.ok(f"the engine did not keep anybody waiting: {state}")
+        yield context.ok(f"the engine does not hang: {_ENDED.get(state, f'the connection ended: {state}')}")
 
 
 @check("docker/no-permission", needs="the right to use the engine's socket", role="risk", reachability=True)

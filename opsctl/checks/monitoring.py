@@ -6,6 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
+from opsctl.checks.running import log_commands, state_commands
 from opsctl.checks.wording import count_text, seconds_text
 from opsctl.model import Evidence, Status
 from opsctl.watching import receiver_subject, target_subject
@@ -58,10 +59,7 @@ def _reachable(program: str, facts: MonitoringFacts, context: CheckContext) -> I
         value=connection.state,
         source=_curl(facts, "/-/ready"),
         fix=f"Start it and read the end of its log. Until then {_LOST[program]}.",
-        commands=[
-            f"docker compose ps {context.target.service}",
-            f"docker compose logs --tail 30 {context.target.service}",
-        ],
+        commands=[*state_commands(context), *log_commands(context)],
     )
 
 

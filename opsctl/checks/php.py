@@ -6,6 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from opsctl.checks.base import Limits, NotObserved, check
+from opsctl.checks.running import log_commands, state_commands
 from opsctl.checks.wording import count_text, seconds_text
 from opsctl.model import Evidence, Status
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from opsctl.model import Finding
 
 ERRORS_WINDOW = "two minutes"
+PROCESSES = "ps -eo pid,stat,time,args | grep '[p]hp-fpm'"
+"""Debian's processes are called php-fpm8.2, others' php-fpm; all call themselves `php-fpm: …`."""
 FULL_SECONDS = 120.0
 """A line about max_children that is older says nothing of now."""
 
@@ -32,6 +35,11 @@ def _full_at(facts: PhpFacts, context: CheckContext) -> float | None:
     return None if logged is None or context.at.timestamp() - logged > FULL_SECONDS else logged
 
 
+def _socket_commands(facts: PhpFacts) -> list[str]:
+    folder = facts.address.removeprefix("unix:").rpartition("/")[0]
+    return [f"ls -l {quote(folder)}/"] if folder else []
+
+
 def _knows_the_master(facts: PhpFacts) -> bool:
     return facts.frozen is False
 
@@ -41,7 +49,7 @@ def fpm_down(facts: PhpFacts, context: CheckContext) -> Iterator[Finding]:
     """PHP-FPM does not run, or it is frozen: every PHP page fails."""
     state = facts.connection.state
     fix = "Start PHP-FPM and read in its log why it stopped; compare `listen` with nginx's fastcgi_pass."
-    commands = ["systemctl status 'php*-fpm'", "ls -l /run/php/", "php-fpm8.2 -t"]
+    commands = [*state_commands(context), *log_commands(context), *_socket_commands(facts)]
     if state == "no-permission":
         raise NotObserved(
             f"no permission to connect to {facts.address}", "run as root or in the socket's group"
@@ -69,7 +77,7 @@ def fpm_down(facts: PhpFacts, context: CheckContext) -> Iterator[Finding]:
             unit="",
             source=f"cgi-fcgi -bind -connect {quote(facts.address)}",
             fix="All workers are busy, or it is frozen. " + fix,
-            commands=["ps -C php-fpm8.2 -o pid,stat,time,args", *commands],
+            commands=[PROCESSES, *commands],
         )
     else:
         yield context.ok(f"PHP-FPM accepts connections at {facts.address}")
@@ -82,7 +90,7 @@ def workers_exhausted(facts: PhpFacts, context: CheckContext) -> Iterator[Findin
         "Find what the workers wait for (a slow query, an outside service without a time-out): "
         "request_slowlog_timeout shows the line. Raise pm.max_children only where memory allows."
     )
-    commands = ["ps -o pid,stat,time,args -C php-fpm8.2", "ss -xp | grep -c php"]
+    commands = [PROCESSES, "ss -xp | grep -c php"]
     logged = _full_at(facts, context)
     if _exhausted(facts) and (_knows_the_master(facts) or logged is not None):
         waited = seconds_text(facts.waited_seconds or 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from opsctl.checks.base import CheckContext, Limits, check
 from opsctl.checks.postgres_wording import holder_lines, psql
 from opsctl.checks.reachability import CODE, NO_SERVER, not_there
+from opsctl.checks.running import log_commands, state_commands
 from opsctl.checks.wording import percent_text, seconds_text
 from opsctl.model import Status
 
@@ -25,6 +26,31 @@ def _port(facts: PostgresFacts) -> str:
     return tail if tail.isdecimal() else "5432"
 
 
+def _server_state(context: CheckContext) -> list[str]:
+    """Return the commands that show whether the server runs.
+
+    Debian's postgresql.service is a shell: its clusters are the units to look at.
+    """
+    if _is_debians(context):
+        return ["pg_lsclusters", "systemctl status --no-pager 'postgresql@*'"]
+    return state_commands(context)
+
+
+def _as_superuser(context: CheckContext, arguments: str) -> list[str]:
+    """Return the command that asks as the superuser; in a container its name and user are the image's."""
+    return [] if context.runs.container else [f"sudo -u postgres psql {arguments}"]
+
+
+def _server_log(context: CheckContext) -> list[str]:
+    if _is_debians(context):
+        return ["journalctl -u 'postgresql@*' --since -30min --no-pager | tail -50"]
+    return log_commands(context, 50)
+
+
+def _is_debians(context: CheckContext) -> bool:
+    return context.runs.unit.removesuffix(".service") == "postgresql"
+
+
 @check("postgres/down", needs="a connection", reachability=True, code=CODE)
 def down(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]:
     """Nothing answers where PostgreSQL should listen."""
@@ -38,12 +64,7 @@ def down(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]:
             f"pg_isready -d postgresql://{facts.address}",
             "Start PostgreSQL, and read in its log why it stopped (disk full, out of memory, a damaged "
             "configuration). Where the name or the address is wrong, correct the DSN.",
-            [
-                "pg_lsclusters",
-                "systemctl status 'postgresql@*'",
-                "docker compose ps -a db",
-                f"ss -ltnp 'sport = :{_port(facts)}'",
-            ],
+            [*_server_state(context), f"ss -ltnp 'sport = :{_port(facts)}'"],
         )
     elif connection.state == "no-permission":
         yield context.finding(
@@ -88,8 +109,8 @@ def auth_failed(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding
             "(as superuser: \\password ROLE), or add the missing line to pg_hba.conf and reload. A password "
             "changed in the environment of a container does not change a database that already exists.",
             commands=[
-                "sudo -u postgres psql -c 'table pg_hba_file_rules'",
-                "sudo -u postgres psql -c '\\du'",
+                *_as_superuser(context, "-c 'table pg_hba_file_rules'"),
+                *_as_superuser(context, "-c '\\du'"),
             ],
         )
     elif facts.up:
@@ -108,7 +129,7 @@ def database_missing(facts: PostgresFacts, context: CheckContext) -> Iterator[Fi
             source=psql(facts, "select 1"),
             fix="Correct the name in the DSN, or create the database and load its schema or the last backup. "
             "A new, empty volume is the usual reason: find the old one before writing to the new one.",
-            commands=["sudo -u postgres psql -l", "docker volume ls"],
+            commands=["docker volume ls"] if context.runs.container else _as_superuser(context, "-l"),
         )
     elif facts.up:
         yield context.ok(f"the database {facts.database!r} exists")
@@ -127,8 +148,7 @@ def recovering(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]
             fix="Wait: it replays its write-ahead log, and its log says how far it is. Do not kill it, the "
             "replay would begin again. Find out why it crashed.",
             commands=[
-                "journalctl -u 'postgresql@*' --since -30min --no-pager | tail -50",
-                "docker compose logs --tail 50 db",
+                *_server_log(context),
                 "ps -C postgres -o pid,etime,args | grep -E 'startup|recovering'",
             ],
         )
@@ -158,7 +178,7 @@ def connections(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding
             "select application_name, usename, client_addr, state, count(*) from pg_stat_activity "
             "group by 1, 2, 3, 4 order by 5 desc limit 20",
         ),
-        "sudo -u postgres psql -c 'show max_connections'",
+        *_as_superuser(context, "-c 'show max_connections'"),
     ]
     refused = facts.connection.state == "clients-exhausted"
     used, most = facts.connections_used, facts.settings.max_connections

@@ -9,6 +9,7 @@ import msgspec
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
 from opsctl.checks.reachability import CODE, NO_SERVER, not_there
 from opsctl.checks.redis_wording import CONFIG_HINT, INFO_HINT, redis_cli
+from opsctl.checks.running import log_commands, state_commands
 from opsctl.checks.wording import count_text, seconds_text
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def down(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
             connection,
             source,
             "Start Redis and read why it stopped in its log.",
-            ["systemctl status redis-server --no-pager", "journalctl -u redis-server -n 30 --no-pager"],
+            [*state_commands(context), *log_commands(context)],
         )
     elif connection.state == "timeout" and _black_hole(facts):
         yield context.critical(
@@ -87,7 +88,7 @@ def hung(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
             value=facts.process_state or "timeout",
             source=redis_cli(facts, "PING") + f"; ps -o stat,wchan:20 -p {pid}",
             fix=fix + " Restart it if that does not help: what was not saved is then lost.",
-            commands=[f"ps -o pid,stat,wchan:20,etime,comm -p {pid}", "docker ps --filter status=paused"],
+            commands=[f"ps -o pid,stat,wchan:20,etime,comm -p {pid}", *state_commands(context)],
         )
     elif facts.ping_seconds is not None:
         yield context.ok(f"PING took {seconds_text(facts.ping_seconds)}")
@@ -108,7 +109,9 @@ def auth_failed(facts: RedisFacts, context: CheckContext) -> Iterator[Finding]:
             value="auth-failed",
             source=redis_cli(facts, "PING"),
             fix="Make the password of the service and `requirepass` (or the ACL user) the same.",
-            commands=["grep -nE '^(requirepass|user|aclfile)' /etc/redis/redis.conf | cut -d' ' -f1"],
+            commands=["grep -nE '^(requirepass|user|aclfile)' /etc/redis/redis.conf | cut -d' ' -f1"]
+            if context.runs.unit
+            else [],
         )
     else:
         yield context.ok("the login was accepted" if facts.up else "no login was refused")

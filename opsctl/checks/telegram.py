@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opsctl.checks.base import CheckContext, Limits, NotObserved, check
+from opsctl.checks.running import log_commands, state_commands
 from opsctl.checks.wording import count_text, seconds_text
 from opsctl.model import Status
 
@@ -32,9 +33,7 @@ def token_missing(facts: TelegramFacts, context: CheckContext) -> Iterator[Findi
             source=facts.token_source,
             fix="Put the token of @BotFather into the service's env file; recreate the container or restart "
             "the unit.",
-            commands=[f"grep -c '^{facts.token_source}=.' .env", "docker compose up -d --no-deps bot"]
-            if " " not in facts.token_source
-            else [],
+            commands=state_commands(context),
         )
     else:
         yield context.ok(f"{facts.token_source} is set")
@@ -57,7 +56,12 @@ def token_invalid(facts: TelegramFacts, context: CheckContext) -> Iterator[Findi
         yield context.ok("no token was refused")
 
 
-@check("telegram/unreachable", needs="a connection to the Bot API", reachability=True)
+@check(
+    "telegram/unreachable",
+    needs="a connection to the Bot API",
+    reachability=True,
+    code="the connection's state: refused, name-unresolved, …",
+)
 def unreachable(facts: TelegramFacts, context: CheckContext) -> Iterator[Finding]:
     """The Bot API does not answer from here."""
     connection = facts.connection
@@ -67,6 +71,7 @@ def unreachable(facts: TelegramFacts, context: CheckContext) -> Iterator[Finding
         host = facts.address.partition("://")[2].partition("/")[0]
         yield context.critical(
             f"the Bot API at {facts.address} gives no good answer: {connection.detail}",
+            code=connection.state,
             value=connection.state,
             source=_source(facts, "getMe"),
             fix="Look at DNS, the way out (port 443, a proxy), and at Telegram itself; the bot sends nothing "
@@ -186,5 +191,5 @@ def updates_pending(facts: TelegramFacts, context: CheckContext) -> Iterator[Fin
         f"{count_text(waiting, 'update')} waiting at Telegram",
         source=_source(facts, "getWebhookInfo"),
         fix="See whether the bot runs and what its log says; restart it. Telegram keeps them for 24 hours.",
-        commands=["docker compose ps bot", "docker compose logs --tail 50 bot"],
+        commands=[*state_commands(context), *log_commands(context, 50)],
     )
