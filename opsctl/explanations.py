@@ -1,7 +1,7 @@
 """Who can be the reason of whom in one stack: the runbooks' `explains`, joined by place. Pure.
 
 Targets are joined by service, by `depends_on`, by who passes requests to whom, by who is asked
-through whom, and by file system; never by words in a message.
+through whom, by what runs in containers, by address and by file system; never by words in a message.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opsctl.judge import ancestors
+from opsctl.model import HOST_SERVICE
 from opsctl.runbooks import effect as entry
+from opsctl.wiring import plain_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 
 Scopes = dict[str, tuple["Effect", ...]]
 """The entries of one runbook that name a slug, by scope."""
-_ANYWHERE = frozenset(("host", "filesystem"))
+_ANYWHERE = frozenset(("host", "filesystem", "address"))
+_CONTAINERS = frozenset(("containers", "leaning_on_containers"))
+"""Scopes of what is wrong with all containers at once; such a finding is the machine's."""
+_CONTAINER_KINDS = ("docker", "container")
+_UNRESOLVED = "name-unresolved"
 
 
 class FindingIndex:
@@ -91,12 +97,23 @@ class Explanations:
         for name, parents in self.ancestors.items():
             for parent in parents:
                 self._descendants.setdefault(parent, set()).add(name)
+        # what has no process of its own, such as a site, is where it leans on
+        inside = {name for name, service in services.items() if service.container}
+        self._contained = inside | {
+            name
+            for name, service in services.items()
+            if not service.unit and not inside.isdisjoint(self.ancestors[name])
+        }
+        self._all_contained = bool(inside) and not any(service.unit for service in services.values())
+        self._container_names = inside | {service.container for service in services.values()}
         self._scopes: dict[str, dict[str, Scopes]] = {}
 
     def can(self, cause: Finding, effect: Finding) -> bool:
         """Return whether `cause`, were it failing, could be the reason of `effect`."""
         scopes = self._explainers(effect.id).get(cause.id)
         if not scopes or cause.key == effect.key:
+            return False
+        if cause.kind in _CONTAINER_KINDS and self._is_of_dns(effect):
             return False
         return any(
             self._joined(scope, cause, effect) and any(self._fits(item, cause, effect) for item in entries)
@@ -116,7 +133,35 @@ class Explanations:
                 return effect.target in self.ancestors.get(cause.target, ())
             case "filesystem":
                 return self._same_filesystem(cause, effect)
+            case "address":
+                return not self._asked_at(cause).isdisjoint(self._asked_at(effect))
+            case "containers":
+                if effect.target == HOST_SERVICE:  # a port of nobody's
+                    return self._all_contained
+                return not self._contained.isdisjoint(self._home(effect))
+            case "leaning_on_containers":
+                return not self._contained.isdisjoint(self._above(effect))
         return scope == "host"
+
+    def _is_of_dns(self, effect: Finding) -> bool:
+        """Return whether a name was looked up in vain that is no container's: DNS answers for it."""
+        if _UNRESOLVED not in (effect.code, effect.id.partition("/")[2]):
+            return False
+        target = self.targets.get(effect.target_id)
+        host, _, port = target.address.rpartition(":") if target else ("", "", "")
+        return port.isdecimal() and host not in self._container_names
+
+    def _asked_at(self, finding: Finding) -> set[str]:
+        """Return host and port where a finding's target is asked, and the name it is asked by there."""
+        target = self.targets.get(finding.target_id)
+        if target is None:
+            return set()
+        if target.kind != "tls":
+            return {plain_address(target.address)}
+        return {
+            plain_address(text if text.rpartition(":")[2].isdecimal() else f"{text}:443")
+            for text in (target.address, target.name)
+        }
 
     def _fits(self, item: Effect, cause: Finding, effect: Finding) -> bool:
         """Return whether an entry means this form of the effect, and has the witness it asks for."""
@@ -175,6 +220,8 @@ class Explanations:
             places |= self._above(effect)
         if "dependencies" in scopes:
             places |= self._descendants.get(effect.target, set())
+        if _CONTAINERS.intersection(scopes):
+            places.add(HOST_SERVICE)
         return places
 
     def _same_filesystem(self, cause: Finding, effect: Finding) -> bool:

@@ -68,7 +68,10 @@ class Explains(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `service`: in the same service, and of URLs asked through its proxy. `dependents`: in services
     that lean on it. `dependencies`: in services that it leans on. `proxied`: of URLs that are asked
     through its proxy, whosever they are. `filesystem`: of targets whose files lie on the finding's
-    file system. `host`: anywhere on this machine.
+    file system. `address`: of targets at the same host and port, or asked by the same name there.
+    `containers`: of services that run in containers, and of those without a process of their own that
+    lean on one. `leaning_on_containers`: of services outside that lean on one. `host`: anywhere on
+    this machine.
     """
 
     service: list[str] = []
@@ -76,6 +79,9 @@ class Explains(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dependencies: list[str] = []
     proxied: list[str] = []
     filesystem: list[str] = []
+    address: list[str] = []
+    containers: list[str] = []
+    leaning_on_containers: list[str] = []
     host: list[str] = []
 
 

@@ -27,14 +27,14 @@ def passes_to(snapshot: Snapshot) -> dict[str, set[str]]:
     for reading in snapshot.readings:
         target = reading.target
         if target.kind in LISTENING and target.address and not target.via:
-            serves.setdefault(_plain(target.address), set()).add(target.service)
+            serves.setdefault(plain_address(target.address), set()).add(target.service)
     result: dict[str, set[str]] = {}
     for reading in snapshot.readings:
         if reading.target.kind != "nginx" or reading.facts is None:
             continue
         facts: Any = reading.facts
         for upstream in facts.upstreams:
-            found = serves.get(_plain(upstream.address), set()) - {reading.target.service}
+            found = serves.get(plain_address(upstream.address), set()) - {reading.target.service}
             result.setdefault(reading.target.service, set()).update(found)
     return result
 
@@ -52,7 +52,7 @@ def asked_through(snapshot: Snapshot) -> dict[str, frozenset[str]]:
     listens: dict[str, set[str]] = {}
     for reading in snapshot.readings:
         if reading.target.kind == "nginx":
-            listens.setdefault(reading.target.service, set()).add(_plain(reading.target.address))
+            listens.setdefault(reading.target.service, set()).add(plain_address(reading.target.address))
     services = snapshot.stack.services
     result: dict[str, frozenset[str]] = {}
     for reading in snapshot.readings:
@@ -60,7 +60,7 @@ def asked_through(snapshot: Snapshot) -> dict[str, frozenset[str]]:
         if target.kind != "http" and not target.via:
             continue
         found = {target.via} if target.via else set()
-        found |= {name for name, addresses in listens.items() if _plain(target.address) in addresses}
+        found |= {name for name, addresses in listens.items() if plain_address(target.address) in addresses}
         if not found and _of_the_web(target):
             home = {target.service, *ancestors(target.service, services)}
             found = {name for name in listens if name in home}
@@ -81,7 +81,7 @@ def _of_the_web(target: Target) -> bool:
     return False
 
 
-def _plain(address: str) -> str:
+def plain_address(address: str) -> str:
     """Return an address in the one form that all are compared in."""
     address = address.removeprefix("unix:")
     host, colon, port = address.rpartition(":")

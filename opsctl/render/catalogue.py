@@ -17,6 +17,9 @@ _WHERE = {
     "dependencies": "in services that it leans on",
     "proxied": "of what is asked through it",
     "filesystem": "of what lies on the same file system",
+    "address": "of what is asked at the same host and port",
+    "containers": "in services that run in containers",
+    "leaning_on_containers": "in services outside that lean on a container",
     "host": "anywhere on the machine",
 }
 

@@ -36,7 +36,7 @@ def test_daemon_down(project: Project) -> None:
         assert [item.finding.id for item in diagnosis.root_causes] == ["docker/daemon-down"]
         others = {item.status for item in diagnosis.findings if item.kind == "container"}
         assert others == {Status.BLOCKED}
-        assert diagnosis.path[0].answer == "all down"
+        assert diagnosis.path[0].answer == "could not look"
         assert diagnosis.path[0].action == "check Docker service"
     finally:
         project.engine.start(60)

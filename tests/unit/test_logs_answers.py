@@ -21,12 +21,12 @@ ANSWER = '127.0.0.1:4711 - "GET /users HTTP/1.1" 500 Internal Server Error'
 BUG = "Exception in ASGI application | KeyError: 'basket'"
 
 
-def judged(*examples: str) -> Finding:
+def judged(*examples: str, category: str = "application") -> Finding:
     now = NOW.timestamp()
     templates = [
         LogTemplate(
             id=str(number),
-            category="application",
+            category=category,
             example=example,
             count=4,
             recent=4,
@@ -36,8 +36,8 @@ def judged(*examples: str) -> Finding:
         )
         for number, example in enumerate(examples)
     ]
-    check = find_check("logs/application-errors")
-    facts = LogsFacts(templates=templates, taken_at=now, covered_seconds=600.0, errors={"application": 4})
+    check = find_check(f"logs/{category}-errors")
+    facts = LogsFacts(templates=templates, taken_at=now, covered_seconds=600.0, errors={category: 4})
     limits = check.limits or Limits()
     context = CheckContext(check, Target(kind="logs", service="backend"), limits, NOW)
     (found,) = check.function(facts, context)
@@ -49,6 +49,26 @@ def test_lines_of_answers_are_told_from_reasons(examples: list[str], code: str) 
     found = judged(*examples)
     assert found.status is Status.WARNING
     assert found.code == code
+
+
+REFUSED = "connection to 10.0.0.5:5672 refused"
+LOOKUP = 'could not translate host name "db" to address: Name or service not known'
+
+
+@pytest.mark.parametrize(
+    ("examples", "code"),
+    [
+        ([REFUSED], ""),
+        ([LOOKUP], "name-unresolved"),
+        (["getaddrinfo ENOTFOUND queue.internal"], "name-unresolved"),
+        (["dial tcp: lookup db on 127.0.0.11:53: no such host"], "name-unresolved"),
+        (["php_network_getaddresses: getaddrinfo failed: Temporary failure"], "name-unresolved"),
+        ([LOOKUP, REFUSED], ""),
+        ([LOOKUP, ANSWER], "name-unresolved"),
+    ],
+)
+def test_failed_lookups_are_told_from_other_connection_errors(examples: list[str], code: str) -> None:
+    assert judged(*examples, category="connection").code == code
 
 
 def test_an_answer_explains_its_line_and_an_exception_explains_the_answer() -> None:
