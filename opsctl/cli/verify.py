@@ -42,6 +42,7 @@ def command(
     shows the finding any more.
     """
     from opsctl import without_systemd
+    from opsctl import without_systemd
     from opsctl.checks import find_check
     from opsctl.diagnose import coverage
     from opsctl.judge import judge
