@@ -62,6 +62,7 @@ class Wishlins(ComposeSystem):
         "proxy": "nginx",
     }
     containers = {"db": "postgres"}
+    units = {"proxy": "nginx"}
     certificates = ("/etc/letsencrypt/live/your-domain.com", ("your-domain.com",))
     urls = (
         "https://your-domain.com/",
