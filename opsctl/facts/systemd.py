@@ -5,7 +5,8 @@ Names follow node_exporter's systemd collector where it has one.
 
 from __future__ import annotations
 
-from opsctl.facts.base import Annotated, Facts, Info, Label, Record, counter, gauge
+from opsctl.facts.base import Annotated, Facts, Info, Label, Record, beside, counter, gauge
+from opsctl.facts.systemd_details import SystemdDetails
 
 STATES = ("active", "activating", "deactivating", "failed", "inactive")
 
@@ -15,7 +16,10 @@ class Unit(Record, frozen=True, kw_only=True):
 
     name: Annotated[str, Label("name")]
     states: Annotated[
-        dict[str, int], gauge("node_systemd_unit_state", "1 for the state that the unit is in", key="state")
+        dict[str, int],
+        beside(
+            gauge("node_systemd_unit_state", "1 for the state that the unit is in", key="state"), type="type"
+        ),
     ] = {}
     sub_state: Annotated[
         str, Info("opsctl_systemd_unit_sub_state_info", "sub_state", "State in the words of the unit's type")
@@ -111,3 +115,5 @@ class SystemdFacts(Facts, frozen=True, kw_only=True, tag="systemd"):
     up: Annotated[bool, gauge("opsctl_systemd_unit_up", "1 if the unit is active")] = True
     asked: str = ""
     units: list[Unit] = []
+    details: SystemdDetails | None = None
+    """Only where metrics are wanted."""

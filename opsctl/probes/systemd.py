@@ -15,6 +15,7 @@ from opsctl.facts.systemd import SystemdFacts, Unit
 from opsctl.probes import host_kernel
 from opsctl.probes import systemd_parsing as parsing
 from opsctl.probes.base import ProbeContext, ProbeError
+from opsctl.probes.systemd_details import details
 
 if TYPE_CHECKING:
     from opsctl.probes.host_parsing import KernelKill
@@ -44,7 +45,9 @@ def probe(context: ProbeContext) -> SystemdFacts:
         units += [parsing.unit_from(item, member=True) for item in shown]
     problems: list[FactProblem] = []
     units = [with_history(unit, context, problems) for unit in units]
-    return SystemdFacts(up=is_up(units), asked=asked, units=units, problems=problems)
+    return SystemdFacts(
+        up=is_up(units), asked=asked, units=units, details=details(context, problems), problems=problems
+    )
 
 
 def is_up(units: list[Unit]) -> bool:

@@ -55,10 +55,10 @@ KILLED_CODES = ("2", "3")
 """CLD_KILLED and CLD_DUMPED: the status is a signal."""
 
 
-def blocks(text: str) -> list[dict[str, str]]:
+def blocks(text: str, most: int = MAX_UNITS) -> list[dict[str, str]]:
     """Return the units of `systemctl show`, each as its properties."""
     result: list[dict[str, str]] = []
-    for block in re.split(r"\n\s*\n", text.strip())[:MAX_UNITS]:
+    for block in re.split(r"\n\s*\n", text.strip())[:most]:
         values: dict[str, str] = {}
         for line in block.splitlines()[:200]:
             name, separator, value = line.partition("=")
