@@ -33,7 +33,7 @@ _SECRET_PARTS = (
 )  # fmt: skip
 _SECRET_WORDS = frozenset(("pass", "pw", "psk"))
 _NO_PASS = frozenset(("bypass", "compass", "encompass", "surpass"))
-_SECRET_ENDS = ("key", "auth")
+_SECRET_ENDS = ("key", "auth", "seed")
 _HARMLESS_ENDS = (
     "file", "path", "dir", "sock", "socket", "name", "type", "header", "algorithm", "alg", "issuer",
     "audience", "method", "length", "min", "max", "ttl", "lifetime", "timeout", "seconds", "minutes",
@@ -42,7 +42,7 @@ _HARMLESS_ENDS = (
 )  # fmt: skip
 _HARMLESS_KEYS = frozenset((
     "primary", "public", "foreign", "partition", "sort", "routing", "cache", "hot", "shard", "group",
-    "unique", "index", "message", "tls", "ssl", "idempotency", "translation", "object", "lookup",
+    "unique", "index", "message", "tls", "ssl", "idempotency", "translation", "object", "lookup", "random",
 ))  # fmt: skip
 """What stands before `_KEY` where the value is no secret."""
 _KEY_FILE = (".pem", ".key", ".crt", ".cer", ".pub")

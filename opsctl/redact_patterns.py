@@ -11,10 +11,20 @@ import functools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from opsctl.redact_statements import (
+    CALL,
+    CALL_HINTS,
+    PARAMETERS,
+    STATEMENT,
+    STATEMENT_HINTS,
+    without_arguments,
+    without_literals,
+)
+from opsctl.redact_statements import MASK as MASK
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MASK = "[redacted]"
 _AGAIN = 4
 """What one pattern uncovers, another may have to redact: this many rounds at most."""
 _SHORTEST = 6
@@ -32,6 +42,7 @@ _STRONG_NAMES = (
     r"password|passwd|passphrase|secret|api[_-]?key|private[_-]?key|access[_-]?key|signing[_-]?key"
     r"|encryption[_-]?key|session[_-]?key|app[_-]?key|account[_-]?key|master[_-]?key|license[_-]?key"
     r"|auth[_-]?key|service[_-]?key|api[_-]?hash|requirepass|masterauth"
+    r"|(?:totp|otp|mfa|wallet|master|hd)[_-]?seed|seed[_-]?phrase"
 )
 _STRONG = rf"(?:{_STRONG_NAMES}){_HARMLESS_END}"
 _WEAK = (
@@ -39,6 +50,7 @@ _WEAK = (
     rf"(?:token(?!iz)|credentials?|jwt|pwd|auth(?!or)){_HARMLESS_END}"
 )
 _SHORT = rf"{_WORD}(?:pass|pw|psk|salt|dsn|mnemonic)"
+_IS = r"\s{0,4}(?::=|=>?)\s{0,4}"
 _ENDED = r"(?=[\s\"',;&)}\]]|\Z)"
 _SAYS_NOTHING = rf"(?!(?:true|false|null|none|nil|yes|no){_ENDED})"
 _HARMLESS_VALUE = (
@@ -109,16 +121,16 @@ def _shown(hints: tuple[str, ...], pattern: str, kept: str = "", needs: str = ""
 
 _BEGINNINGS = (
     "ghp_ gho_ ghu_ ghs_ ghr_ github_pat glpat- gldt- xox xapp- k_live k_test whsec_ sg. hf_ npm_ pypi-"
-    " dop_v1_ shpat_ shpca_ shppa_ shpss_ gocspx- ya29. age-secret-key- aiza sk- akia asia"
+    " hvs. hvb. hvr. dop_v1_ shpat_ shpca_ shppa_ shpss_ gocspx- ya29. age-secret-key- aiza sk- akia asia"
 )
 _TOKENS = (
     _WORD
     + r"(?:gh[pousr]_[A-Za-z0-9]{16,}|(?:github_pat_|glpat-|gldt-|xox[abeprs]-|xapp-|[prs]k_(?:live|test)_"
-    r"|whsec_|SG\.|pypi-|dop_v1_|shp(?:at|ca|pa|ss)_|GOCSPX-|ya29\.|AGE-SECRET-KEY-)[A-Za-z0-9_.-]{16,}"
+    r"|whsec_|SG\.|hv[sbr]\.|pypi-|dop_v1_|shp(?:at|ca|pa|ss)_|GOCSPX-|ya29\.|AGE-SECRET-KEY-)[A-Za-z0-9_.-]{16,}"
     r"|(?:hf|npm)_[A-Za-z0-9]{30,}|AIza[A-Za-z0-9_-]{30,}|A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9])"
     r"|sk-(?=[A-Za-z_-]{0,60}[0-9])[A-Za-z0-9_-]{16,})"
 )
-_NAMES_HINTS = "pass secret key hash token credential jwt pwd auth"
+_NAMES_HINTS = "pass secret key hash token credential jwt pwd auth seed"
 _RULES: tuple[_Rule, ...] = (
     _shown(("private key",), f"(?s){_PEM.format('BEGIN')}.*?(?:{_PEM.format('END')}|\\Z)"),
     # credentials in URLs; in a DSN the password may hold a slash, and a port is no password
@@ -140,7 +152,7 @@ _RULES: tuple[_Rule, ...] = (
     _shown(("eyj",), _WORD + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{0,}(?:\.[A-Za-z0-9_-]*){0,3}"),
     _shown(tuple(_BEGINNINGS.split()), _TOKENS),
     _shown(("",), r"(?<!\S)(?=\S{0,75}[a-z])(?=\S{0,75}[A-Z])(?=\S{0,75}[0-9])"
-           r"[A-Za-z0-9+][A-Za-z0-9+/]{59,75}={0,2}(?!\S)"),
+           r"[A-Za-z0-9+][A-Za-z0-9+/]{59,4095}={0,2}(?!\S)"),
     # webhooks whose path is the secret
     _shown(
         ("hooks.slack", "webhook", "outlook.office", "hooks.zapier", "chat.googleapis"),
@@ -183,19 +195,19 @@ _RULES: tuple[_Rule, ...] = (
     # NAME=value, "name": "value", name: value
     _named(
         _NAMES_HINTS,
-        rf"{_STRONG}{_KEY_END}\s{{0,4}}=>?\s{{0,4}}",
+        rf"{_STRONG}{_KEY_END}{_IS}",
         rf"(?![=\s]){_SAYS_NOTHING}{_VALUE}",
         "=",
     ),
     _named(
         "token credential jwt pwd auth",
-        rf"{_WEAK}{_KEY_END}\s{{0,4}}=>?\s{{0,4}}",
+        rf"{_WEAK}{_KEY_END}{_IS}",
         rf"(?![=\s]){_HARMLESS_VALUE}{_VALUE}",
         "=",
     ),
     _named(
         "pass pw psk salt dsn mnemonic",
-        rf"{_SHORT}\\?[\"']?\]?\s{{0,4}}=>?\s{{0,4}}",
+        rf"{_SHORT}\\?[\"']?\]?{_IS}",
         rf"(?![=\s]){_SAYS_NOTHING}{_VALUE}",
         "=",
     ),
@@ -224,13 +236,62 @@ _RULES: tuple[_Rule, ...] = (
         rf"(?!\{{){_SAYS_NOTHING}(?:\\\"(?:[^\"\\]|\\[^\"])*\\\"|{_VALUE})",
         ":",
     ),
-    _named(_NAMES_HINTS, rf"{_STRONG}[A-Za-z0-9_-]{{0,40}}\s{{0,4}}:\s{{0,4}}", _VERDICTS + _VALUE, ":"),
+    _named(_NAMES_HINTS, rf"{_STRONG}[A-Za-z0-9_-]{{0,40}}\s{{0,4}}:(?!=)\s{{0,4}}", _VERDICTS + _VALUE, ":"),
     _named(
         "token credential jwt pwd auth pw pass",
-        rf"(?:{_WEAK}[A-Za-z0-9_-]{{0,40}}|{_SHORT})\s{{0,4}}:\s{{0,4}}",
+        rf"(?:{_WEAK}[A-Za-z0-9_-]{{0,40}}|{_SHORT})\s{{0,4}}:(?!=)\s{{0,4}}",
         rf"{_NOT_YET}{_RANDOM}",
         ":",
     ),
+    # in markup, in a form that is encoded once more, in an object of its own, after a blank
+    _named(
+        _NAMES_HINTS,
+        rf"<(?:[a-z][\w-]{{0,30}}:)?[\w.-]{{0,40}}(?:{_STRONG}|{_WEAK})[\w.-]{{0,40}}(?:\s[^<>]{{0,200}})?>"
+        r"\s{0,4}(?:<!\[CDATA\[)?",
+        rf"{_NOT_YET}[^<]{{1,2000}}(?=</[\w:.-]{{0,80}}(?:pass|pwd|secret|token|key|cred|jwt|auth|seed))",
+        "<>",
+    ),
+    _named(
+        f"{_NAMES_HINTS} pw psk salt dsn",
+        rf"(?:{_STRONG}|{_WEAK}|(?:{_WORD}|(?<=%26))(?:pass|pw|psk|salt|dsn))[A-Za-z0-9_-]{{0,40}}%(?:25)?3D",
+        rf"{_NOT_YET}(?:[^\s&\"'<>%]|%(?!(?:25)?26))+",
+        "%",
+    ),
+    _named(
+        _NAMES_HINTS,
+        rf"(?:{_STRONG}|{_WEAK})[A-Za-z0-9_-]{{0,40}}\\?[\"']\s{{0,4}}:\s{{0,4}}\{{[^{{}}]{{0,300}}?"
+        r"\\?[\"'](?:value|plain\w{0,10}|raw|input|data|current|old|new|text|string)\\?[\"']\s{0,4}:\s{0,4}",
+        rf"{_SAYS_NOTHING}(?:\\\"(?:[^\"\\]|\\[^\"])*\\\"|{_VALUE})",
+        "{:",
+    ),
+    _named(
+        "_secret -secret _token -token _key -key _password -password",
+        rf"{_WORD}(?:client|app|api|auth|access|refresh|shared|consumer|webhook|bot|session|user|db)"
+        r"[_-](?:secret|token|key|password)\s{1,4}",
+        rf"(?![/.~]|\w{{1,30}}\(|\d{{4}}-\d\d-){_NOT_YET}{_RANDOM}",
+    ),
+    # other languages, and a login as it was typed
+    _named(
+        "парол секрет токен passwort kennwort passe contrase senha",
+        r"(?:парол\w{1,3}|секрет\w{0,5}|токен\w{0,3}|passwort|kennwort|mot de passe|contrase[ñn]a|senha)"
+        r"\\?[\"']?\s{0,4}(?::=|=>?|:)\s{0,4}\\?",
+        rf"(?!(?:не|нет|невер\w*|недейств\w*|ист[её]к\w*|пуст\w*|обязат\w*|слишком|falsch|ungültig|fehlt|leer"
+        rf"|nicht|abgelaufen|invalide?|inválid\w*|incorrect\w*|manquant)\b){_SAYS_NOTHING}{_VALUE}",
+    ),
+    _named(
+        "login logon log-in log sign auth credential",
+        r"\b(?:log[ -]?[io]n|sign[ -]?in|auth\w{0,20}|credentials?)\b[^\n:]{0,40}?"
+        r"\b(?:fail\w{0,4}|refused|denied|rejected|invalid|wrong|bad)\b[^\n:]{0,40}?"
+        r"\b(?:for|of|as|with|by)(?: user)? [\"'(]?"
+        r"(?!(?:user\w{0,4}|role|account|host|ip|e-?mail|https?|[a-z]{2,10}sql|redis|[0-9a-f]{1,4}):)"
+        r"[a-z][\w.@+-]{0,63}:",
+        rf"(?![/:]|\d{{1,5}}(?![\w])){_NOT_YET}[^\s\"'<>)]+",
+        ":",
+    ),
+    # values that have no name
+    _Rule(("= '",), PARAMETERS, rf"\1'{MASK}'", "$"),
+    _Rule(STATEMENT_HINTS, STATEMENT, without_literals, "'"),
+    _Rule(CALL_HINTS, CALL, without_arguments, "('"),
     # command lines
     _named(
         "--",

@@ -131,6 +131,8 @@ def test_the_environment_gives_away_secrets_but_not_paths_and_numbers() -> None:
 @pytest.mark.parametrize(
     ("name", "secret"),
     [
+        ("TOTP_SEED", True),
+        ("RANDOM_SEED", False),
         ("DB_PASSWORD", True),
         ("POSTGRES_PASSWORD", True),
         ("PGPASSWORD", True),
@@ -159,6 +161,7 @@ def test_ports_are_not_passwords() -> None:
 
 # a text that made a pattern go quadratic would take minutes here, not milliseconds
 HOSTILE = [
+    "aB1" * 40_000,
     "a" * 100_000,
     "password" * 10_000,
     "://" * 30_000,
@@ -197,6 +200,20 @@ HOSTILE = [
     "pass=" * 20_000,
     '"pwd":' * 15_000,
     "a:" * 50_000 + "@tcp(",
+    "select " * 15_000 + "'",
+    "insert into " * 8_000 + "'",
+    "where a=" * 12_000 + "'",
+    "statement: " * 9_000 + "'",
+    "update a set " * 8_000 + "\\'" * 9_000,
+    "values('" * 12_000,
+    "->login(" * 12_000 + "'",
+    "<password>" * 10_000,
+    "<secret " * 12_000 + "</",
+    '"password":{' * 8_000 + '"value":',
+    "password%3D" * 9_000,
+    "client_secret " * 7_000,
+    "login failed for " * 6_000 + "a:",
+    "пароль: " * 12_000,
 ]
 
 
