@@ -27,6 +27,16 @@ class MissingSecret(UserError):
     """A variable or file that should hold a secret does not; says where it was looked for."""
 
 
+def redactor_of(stack: Stack) -> Redactor:
+    """Return a redactor that knows the secrets of a stack's files, for texts about the stack itself."""
+    from opsctl.redact import Redactor
+
+    redactor = Redactor()
+    redactor.keep(stack.spec.services)
+    Secrets(stack, redactor)
+    return redactor
+
+
 class Secrets:
     """Resolves secrets and tells the redactor each one before anybody uses it."""
 

@@ -33,11 +33,25 @@ def list_command(output: str, no_color: bool, debug: bool) -> None:
 def show_command(name: str | None, stack_name: str | None, output: str, no_color: bool, debug: bool) -> None:
     """Show what will be looked at: every target of a stack, with its id."""
     from opsctl.cli.looking import load_stack
-    from opsctl.redact import Redactor
     from opsctl.render import stack as render
+    from opsctl.secrets import redactor_of
 
-    text = render.shown(load_stack(name or stack_name), output, use_color(no_color))
-    click.echo(Redactor().text(text), nl=False)  # a URL may hold a token
+    _not_twice(name, stack_name)
+    stack = load_stack(name or stack_name)
+    text = render.shown(stack, output, use_color(no_color))
+    click.echo(redactor_of(stack).text(text), nl=False)  # a URL may hold a token
+
+
+def _not_twice(named: object, stack_name: str | None) -> None:
+    """Make sure that a stack is named in one way only.
+
+    Raises:
+        UserError: it is named as an argument and with --stack.
+    """
+    from opsctl.errors import UserError
+
+    if named and stack_name:
+        raise UserError("--stack and a FILE or NAME do not go together: both name a stack; leave one out")
 
 
 @command.command("validate")
@@ -51,6 +65,7 @@ def validate_command(names: tuple[str, ...], stack_name: str | None, debug: bool
     from opsctl.stack import reader
     from opsctl.stack.targets import assignments
 
+    _not_twice(names, stack_name)
     bad = 0
     for name in names or (stack_name,):
         try:

@@ -73,15 +73,26 @@ def matching(stack: Stack, kind: str, which: str | None) -> frozenset[str]:
         UserError: there is none; lists what there is.
     """
     from opsctl.errors import UserError
-    from opsctl.redact import Redactor
+    from opsctl.secrets import redactor_of
     from opsctl.stack.targets import assignments
 
     of_kind: list[Target] = [item.target for item in assignments(stack) if item.target.kind == kind]
     if not of_kind:
         raise UserError(f"{stack.name} has nothing of kind {kind!r} to look at; `opsctl stack show` lists it")
-    shown = Redactor().text  # ids may hold secrets of a URL's query; people see and paste them redacted
+    shown = redactor_of(stack).text  # ids may hold secrets of a URL; people see and paste them redacted
     chosen = [target for target in of_kind if which in (None, target.id, target.service, shown(target.id))]
+    if not chosen and which is not None:
+        chosen = [target for target in of_kind if _is_redacted(target.id, which)]
     if not chosen:
         known = ", ".join(shown(target.id) for target in of_kind)
         raise UserError(f"no {kind} target {which!r} in {stack.name}; known: {known}")
     return frozenset(target.id for target in chosen)
+
+
+def _is_redacted(name: str, shown: str) -> bool:
+    """Return whether an id may have been shown like this by a look that knew more secrets than its files."""
+    import re
+
+    from opsctl.redact_statements import MASK
+
+    return MASK in shown and bool(re.fullmatch(".+".join(map(re.escape, shown.split(MASK))), name))

@@ -23,10 +23,17 @@ class StackError(UserError):
     def __init__(self, origin: str, problems: list[StackProblem]) -> None:
         self.origin = origin
         clean = Redactor().text  # names and keys may hold what somebody wrote in the wrong place
-        self.problems = sorted({StackProblem(item.line, clean(item.message)) for item in problems})
+        self.problems = sorted(
+            {StackProblem(item.line, clean(_on_one_line(item.message))) for item in problems}
+        )
         super().__init__(
             "\n".join(f"{origin}:{problem.line}: {problem.message}" for problem in self.problems)
         )
+
+
+def _on_one_line(message: str) -> str:
+    """Return a message whose names cannot break its line or steer a terminal."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in message)
 
 
 def shown_key(key: object) -> str:

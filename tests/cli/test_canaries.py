@@ -102,6 +102,25 @@ def test_no_snapshot_holds_one_and_no_replay_shows_one(folder: Path) -> None:
     assert_silent(opsctl("diff", "s.json", "s.json", cwd=folder).stdout)
 
 
+def test_the_shown_id_of_a_url_that_holds_a_known_secret_can_be_verified(tmp_path: Path) -> None:
+    (tmp_path / "app.env").write_text(f"FEED_KEY={WORD}77\n")
+    (tmp_path / "opsctl.yml").write_text(
+        "name: feed\nservices:\n  app:\n    env: app.env\n    http:\n"
+        f"      - http://127.0.0.1:1/a/{WORD}77/x\n      - http://127.0.0.1:1/b/\n"
+    )
+    shown = opsctl("stack", "show", "opsctl.yml", cwd=tmp_path)
+    assert_silent(shown.stdout)
+    target = next(word for word in shown.stdout.split() if word.endswith("/a/[redacted]/x"))
+    verified = opsctl("verify", "http/refused", "--target", target, "--timeout", "5", cwd=tmp_path)
+    assert verified.code == 2, verified.stderr
+    assert "/b/" not in verified.stdout
+    assert_silent(verified.stdout + verified.stderr)
+    refused = opsctl("verify", "http/refused", "--target", "none", cwd=tmp_path)
+    assert refused.code == 3
+    assert target in refused.stderr
+    assert_silent(refused.stderr)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

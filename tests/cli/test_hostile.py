@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "huge.yml").write_text("name: a\n" + "x: 1\n" * 400_000)
     (tmp_path / "shadow").write_text("root:$6$canary$hash:19000:0:99999:7:::\ndaemon:*:19000::::::\n")
     (tmp_path / "zero.yml").write_text('name: s\nservices: {a: {env: "a\\0b"}}\n')
+    (tmp_path / "broken-name.yml").write_text('name: s\nservices: {"a\\n\\e[2Jb": {redis: redis://h}}\n')
     (tmp_path / "secret.yml").write_text(
         "name: s\nservices: {a: {redis: {url: redis://h, password_env: 'canary pw'}}}\n"
     )
@@ -54,6 +55,9 @@ def assert_refused(ended: Ended) -> None:
         ("stack", "validate", "zero.yml"),
         ("stack", "validate", "secret.yml"),
         ("stack", "validate", "no\nsuch.yml"),
+        ("stack", "validate", "broken-name.yml"),
+        ("stack", "validate", "s.yml", "--stack", "s.yml"),
+        ("stack", "show", "s.yml", "--stack", "s.yml"),
         ("stack", "validate", "~nosuchuser/x.yml"),
         ("diagnose", "--stack", ""),
         ("diagnose", "--stack", "a" * 5000),
