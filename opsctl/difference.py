@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from opsctl.diagnose import coverage
 from opsctl.judge import judge
 from opsctl.metrics import declaration
 from opsctl.model import Finding, Snapshot, Status, worst
@@ -54,6 +55,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     disappeared: tuple[str, ...]
     facts: tuple[ChangedFact, ...]
     more_facts: int
+    unseen: int = 0
+    """How many checks of the new snapshot could not look: there nothing new can be ruled out."""
 
     @property
     def status(self) -> Status:
@@ -65,7 +68,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 def compare(old: Snapshot, new: Snapshot) -> Difference:
     """Return what changed from one snapshot to another."""
     before = {item.key: item for item in judge(old)}
-    after = {item.key: item for item in judge(new)}
+    judged = judge(new)
+    after = {item.key: item for item in judged}
     quiet = (Status.OK, Status.BLOCKED)  # a blocked one only follows its parent
     noted_before = {key: item for key, item in before.items() if item.status not in quiet}
     noted_after = {key: item for key, item in after.items() if item.status not in quiet}
@@ -99,6 +103,7 @@ def compare(old: Snapshot, new: Snapshot) -> Difference:
         disappeared=tuple(sorted(old_ids - new_ids)),
         facts=tuple(kept),
         more_facts=len(facts) - len(kept),
+        unseen=coverage(judged).unknown,
     )
 
 

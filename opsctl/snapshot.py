@@ -98,7 +98,7 @@ def _reading(item: Any, index: int) -> Reading:
 
 
 def load(path: Path) -> Snapshot:
-    """Read a snapshot file; `-` is not accepted here.
+    """Read a snapshot file.
 
     Raises:
         UserError: it cannot be opened or is no snapshot of this schema.
@@ -111,11 +111,28 @@ def load(path: Path) -> Snapshot:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read snapshot {shown_path(str(path))}: {reason}") from None
+    return _loaded(data, shown_path(str(path)))
+
+
+def load_from_stdin() -> Snapshot:
+    """Read a snapshot from stdin.
+
+    Raises:
+        UserError: nobody sends one, or it is no snapshot of this schema.
+    """
+    import sys
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UserError("stdin is a terminal; pipe a snapshot into it, or name its file")
+    return _loaded(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin")
+
+
+def _loaded(data: bytes, name: str) -> Snapshot:
     if len(data) > MAX_BYTES:
-        raise UserError(f"snapshot {path} is larger than {MAX_BYTES} bytes; this is not a snapshot")
+        raise UserError(f"snapshot {name} is larger than {MAX_BYTES} bytes; this is not a snapshot")
     from opsctl.redact import Redactor
 
-    return redacted(from_json(data, shown_path(str(path))), Redactor())  # an older opsctl may have written it
+    return redacted(from_json(data, name), Redactor())  # an older opsctl may have written it
 
 
 def save(snapshot: Snapshot, path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from opsctl.cli.looking import finish, load_stack, stack_argument, take_snapshot, use_color
+from opsctl.cli.looking import finish, load_stack, origin_argument, stack_argument, take_snapshot, use_color
 from opsctl.cli.options import LOOK_FORMATS, look_options
 
 
@@ -15,9 +15,9 @@ from opsctl.cli.options import LOOK_FORMATS, look_options
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE",
-    help="Judge a saved snapshot instead of this machine.",
+    help="Judge a saved snapshot instead of this machine; - reads stdin.",
 )
 def command(
     stack_name: str | None,
@@ -39,17 +39,19 @@ def command(
 
     if source is not None:
         from opsctl.errors import UserError
-        from opsctl.snapshot import load
+        from opsctl.snapshot import load, load_from_stdin
 
         if stack_name:
             raise UserError(
                 "--stack and --from do not go together: a snapshot holds its stack; leave one out"
             )
 
-        snapshot = load(source)
+        snapshot = load_from_stdin() if str(source) == "-" else load(source)
+        argument = origin_argument(snapshot.stack.origin)
     else:
         snapshot = take_snapshot(load_stack(stack_name), timeout, debug=debug)
+        argument = stack_argument(stack_name)
     result = diagnose(snapshot)
-    text = render.render(result, output, use_color(no_color), stack_argument=stack_argument(stack_name))
+    text = render.render(result, output, use_color(no_color), stack_argument=argument)
     click.echo(text, nl=False)
     finish(result.status, fail_on, exit_zero, result.coverage.unknown)

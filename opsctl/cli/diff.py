@@ -20,7 +20,8 @@ def command(
 ) -> None:
     """Compare two snapshots: findings gone, new and changed, and facts that changed notably.
 
-    Ends with other than 0 where a finding is new or worse.
+    Ends with other than 0 where a finding is new or worse; with `--fail-on unknown` also where a
+    check of NEW could not look.
     """
     from opsctl.difference import compare
     from opsctl.render import difference as render
@@ -30,4 +31,4 @@ def command(
     if result.old_stack != result.new_stack:
         click.echo(f"opsctl: two stacks are compared: {result.old_stack} and {result.new_stack}", err=True)
     click.echo(render.render(result, output, use_color(no_color)), nl=False)
-    finish(result.status, fail_on, exit_zero)
+    finish(result.status, fail_on, exit_zero, result.unseen)

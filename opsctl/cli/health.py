@@ -31,6 +31,7 @@ def command(
 
     Without SERVICE everything in the stack is checked; `host` is the machine itself.
     """
+    from opsctl.diagnose import diagnose
     from opsctl.health import health
     from opsctl.judge import judge
     from opsctl.render import health as render
@@ -46,7 +47,8 @@ def command(
 
         text = findings_junit(report.stack, judge(snapshot), report.duration_seconds)
     else:
-        text = render.render(report, output, use_color(no_color))
+        causes = [cause.finding.key for cause in diagnose(snapshot).root_causes] if output == "nagios" else []
+        text = render.render(report, output, use_color(no_color), causes=causes)
     click.echo(text, nl=False)
     finish(report.status, fail_on, exit_zero, report.coverage.unknown)
 

@@ -104,6 +104,20 @@ def stack_argument(name: str | None) -> str:
     return f" --stack {shlex.quote(name)}" if name else ""
 
 
+def origin_argument(origin: str) -> str:
+    """Return ` --stack` for what a snapshot says of its stack; nothing where that was discovered.
+
+    A shipped stack goes by its name: that is the same wherever the snapshot was taken.
+    """
+    from pathlib import PurePath
+
+    from opsctl.stack.stack import DISCOVERED
+
+    path = PurePath(origin)
+    shipped = path.parts[-3:-1] == ("opsctl", "stacks")
+    return "" if origin == DISCOVERED else stack_argument(path.stem if shipped else origin)
+
+
 def finish(status: Status, fail_on: str, exit_zero: bool, unseen: int = 0) -> None:
     """End the process with the exit code of the status, as the options want it.
 

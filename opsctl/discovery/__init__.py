@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from opsctl.discovery.found import Discovered, assemble
 from opsctl.errors import UserError
-from opsctl.stack.stack import Stack
+from opsctl.stack.stack import DISCOVERED, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def discover(seconds: float = SECONDS) -> Stack:
             "Name a stack with --stack FILE|NAME (`opsctl stack list`), or write ./opsctl.yml "
             "(`opsctl stack schema --markdown` is its reference)"
         )
-    return Stack(spec, "discovered on this machine", _here(), tuple(notes))
+    return Stack(spec, DISCOVERED, _here(), tuple(notes))
 
 
 def _here() -> Path:

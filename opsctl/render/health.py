@@ -10,7 +10,7 @@ from opsctl.render.plain import SCHEMA, finding_plain, moment
 from opsctl.render.text import coverage_lines, finding_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from opsctl.health import Health, ServiceHealth
     from opsctl.model import Finding
@@ -18,8 +18,22 @@ if TYPE_CHECKING:
 MOST_UNSEEN = 6
 
 
-def render(health: Health, output: str, color: bool = False, width: int | None = None) -> str:
-    """Return the report in a format: text, json, yaml, markdown, junit or nagios."""
+def render(
+    health: Health,
+    output: str,
+    color: bool = False,
+    width: int | None = None,
+    causes: Sequence[tuple[str, str, str]] = (),
+) -> str:
+    """Return the report in a format: text, json, yaml, markdown, junit or nagios.
+
+    Args:
+        health: what to show.
+        output: the format.
+        color: whether text may hold colour codes.
+        width: columns of text; the terminal's by default, 80 without one.
+        causes: keys of the root causes, which the one line of nagios has first.
+    """
     if output == "text":
         return health_text(health, color, width)
     if output == "markdown":
@@ -29,7 +43,7 @@ def render(health: Health, output: str, color: bool = False, width: int | None =
     if output == "nagios":
         from opsctl.render.nagios import health_nagios
 
-        return health_nagios(health)
+        return health_nagios(health, causes)
     from opsctl.render.diagnosis import data
 
     return data(health_plain(health), output)

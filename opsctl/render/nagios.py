@@ -8,10 +8,13 @@ from opsctl.model import Status
 from opsctl.render.page import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opsctl.health import Health
     from opsctl.model import Coverage, Diagnosis
 
 LONGEST = 1000
+FindingKey = tuple[str, str, str]
 _WORDS = {Status.BLOCKED: "UNKNOWN"}
 
 
@@ -27,9 +30,18 @@ def diagnosis_nagios(diagnosis: Diagnosis) -> str:
     return _line(diagnosis.status, words, diagnosis.coverage, diagnosis.duration_seconds)
 
 
-def health_nagios(health: Health) -> str:
-    """Return a health report as one line, the worst finding first."""
-    failing = [finding for finding in reversed(health.findings) if finding.status.failing]
+def health_nagios(health: Health, causes: Sequence[FindingKey] = ()) -> str:
+    """Return a health report as one line: the worst findings first, of these the root causes.
+
+    Args:
+        health: what to show.
+        causes: keys of the root causes, the first one first.
+    """
+    places = {key: place for place, key in enumerate(causes)}
+    failing = sorted(
+        (finding for finding in health.findings if finding.status.failing),
+        key=lambda finding: (-finding.status.rank, places.get(finding.key, len(places))),
+    )
     words = "; ".join(f"{finding.id} on {finding.target}: {finding.summary}" for finding in failing)
     return _line(health.status, words or health.words, health.coverage, health.duration_seconds)
 

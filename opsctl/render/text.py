@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from opsctl.checks.wording import count_text
 from opsctl.model import Status
 from opsctl.render.page import Page
 
@@ -111,14 +112,18 @@ def summary_line(diagnosis: Diagnosis) -> str:
             diagnosis.probable(cause, item) for cause in diagnosis.root_causes for item in cause.chain
         )
         explains = "probably explains" if probable else "explains"
-        more = f", which {explains} {explained} other finding{'s' if explained != 1 else ''}"
+        if len(causes) > 1:
+            explains = explains.replace("explains", "explain")
+        more = f", which {explains} {count_text(explained, 'other finding')}"
         more = more if explained else ""
         if diagnosis.unproven:
             more = "; another fault is not proven"
         if len(causes) > MOST_NAMES:
-            names = f"{', '.join(causes[:MOST_NAMES])} and {len(causes) - MOST_NAMES} more causes"
+            names = (
+                f"{', '.join(causes[:MOST_NAMES])} and {count_text(len(causes) - MOST_NAMES, 'more cause')}"
+            )
         else:
-            names = " and ".join(causes)
+            names = " and ".join(filter(None, (", ".join(causes[:-1]), causes[-1])))
         return f"{names}{more}"
     if diagnosis.unproven:
         return "no cause proven; the suspects above could not be looked at"
@@ -145,25 +150,41 @@ def _worth_showing(diagnosis: Diagnosis) -> list[Step]:
 
 
 def path_tree(page: Page, path: Sequence[Step]) -> None:
-    """Draw the walk: each question, below it the answers that hold and what they rest on."""
+    """Draw the walk: each question once, below it the answers that hold and what they rest on.
+
+    Deeper trees hang below the answer that leads to them, beside a bar where another answer follows.
+    """
+    bars: list[str] = []
+    asked: list[tuple[str, str]] = []
     for index, step in enumerate(path):
-        indent = "  " + "   " * step.depth
-        before = path[index - 1] if index else None
-        if before is None or (before.flow, before.step, before.depth) != (step.flow, step.step, step.depth):
+        key = (step.flow, step.step)
+        del asked[step.depth + 1 :], bars[step.depth :]
+        bars += ["   "] * (step.depth - len(bars))  # what led here may have been left out
+        indent = f"  {''.join(bars)}"
+        if asked[step.depth :] != [key]:
             page.wrapped(indent, step.question)
-        again = any(
-            (later.flow, later.step, later.depth) == (step.flow, step.step, step.depth)
-            for later in path[index + 1 :]
-        )
+        asked = [*asked[: step.depth], *[("", "")] * (step.depth - len(asked)), key]
+        again = _asked_again(path[index + 1 :], step)
         branch = "├─ " if again else "└─ "
         action = f" → {step.action}" if step.action else ""
-        below = "│  " if again else "   "
-        page.wrapped(f"{indent}{branch}", f"{step.answer}{action}", f"{indent}{below}")
+        bars.append("│  " if again else "   ")
+        below = f"{indent}{bars[-1]}"
+        page.wrapped(f"{indent}{branch}", f"{step.answer}{action}", below)
         if step.because:
             more = len(step.because) - MOST_BECAUSE
             names = [name.replace(":", " on ", 1) for name in step.because[:MOST_BECAUSE]]
             text = ", ".join(names) + (f" and {more} more" if more > 0 else "")
-            page.wrapped(f"{indent}{below}", f"({text})", f"{indent}{below} ")
+            page.wrapped(below, f"({text})", f"{below} ")
+
+
+def _asked_again(later: Sequence[Step], step: Step) -> bool:
+    """Return whether the same question has another answer, with only deeper steps before it."""
+    following = next((item for item in later if item.depth <= step.depth), None)
+    return following is not None and (following.flow, following.step, following.depth) == (
+        step.flow,
+        step.step,
+        step.depth,
+    )
 
 
 def _cause(page: Page, diagnosis: Diagnosis, cause: RootCause, stack_argument: str) -> None:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from opsctl.stack.specs import StackSpec
 
 
+DISCOVERED = "discovered on this machine"
+"""Origin of a stack that no file describes."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """A stack file, or the discovered equivalent of one.

@@ -31,7 +31,8 @@ from opsctl.render import diagnosis as render
 from opsctl.render import health as render_health
 from opsctl.render.junit import findings_junit
 from opsctl.render.markdown import code, inline
-from opsctl.render.page import columns, printable
+from opsctl.render.page import Page, columns, printable
+from opsctl.render.text import path_tree, summary_line
 from tests.unit.snapshots import AT, redis, snapshot
 
 FORMATS = ("text", "json", "yaml", "markdown", "junit", "nagios")
@@ -308,3 +309,65 @@ def test_health_text_groups_what_was_not_seen_and_ends_with_the_summary() -> Non
     assert len(blocked) == 1
     assert re.search(r"\d+ checks on cache: not asked: redis/down on cache", blocked[0])
     assert all(columns(line) <= 80 for line in lines)
+
+
+def test_a_question_with_several_answers_is_printed_once() -> None:
+    def step(name: str, answer: str, depth: int = 0, flow: str = "entry") -> Step:
+        return Step(flow=flow, step=name, question=f"{name}?", answer=answer, because=("a/b:c",), depth=depth)
+
+    shown = Page(80)
+    path_tree(
+        shown,
+        [
+            step("parts", "db"),
+            step("up", "no", 1, "postgres"),
+            step("parts", "redis"),
+            step("up", "no", 1, "redis"),
+            step("next", "yes"),
+        ],
+    )
+    assert shown.text().splitlines() == [
+        "  parts?",
+        "  ├─ db",
+        "  │  (a/b on c)",
+        "  │  up?",
+        "  │  └─ no",
+        "  │     (a/b on c)",
+        "  └─ redis",
+        "     (a/b on c)",
+        "     up?",
+        "     └─ no",
+        "        (a/b on c)",
+        "  next?",
+        "  └─ yes",
+        "     (a/b on c)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ("a", "x/y on a, which explains 1 other finding"),
+        ("ab", "x/y on a and x/y on b, which explain 2 other findings"),
+        ("abc", "x/y on a, x/y on b and x/y on c, which explain 3 other findings"),
+        ("abcd", "x/y on a, x/y on b, x/y on c and 1 more cause, which explain 4 other findings"),
+        ("abcde", "x/y on a, x/y on b, x/y on c and 2 more causes, which explain 5 other findings"),
+    ],
+)
+def test_the_last_line_counts_rightly(names: str, words: str) -> None:
+    causes = tuple(
+        RootCause(
+            finding=finding(id="x/y", target=name), chain=(finding(id="http/slow", target_id=f"{name}/http"),)
+        )
+        for name in names
+    )
+    found = msgspec.structs.replace(diagnosis(), root_causes=causes, unproven=())
+    assert summary_line(found) == words
+
+
+def test_the_nagios_line_of_health_begins_with_the_root_cause() -> None:
+    down = redis("refused", "Connection refused")
+    report = health(snapshot({f"{name}/redis": down for name in "abc"}))
+    causes = [item.key for item in report.findings if item.target == "b"]
+    line = render_health.render(report, "nagios", causes=causes)
+    assert line.startswith("OPSCTL CRITICAL - redis/down on b: ")

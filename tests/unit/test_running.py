@@ -25,9 +25,11 @@ DOWN: dict[str, Facts] = {
 NOT_OF_THE_STACK = ("redis-server", "postgresql", "pg_lsclusters", "php-fpm8.2", "compose ps", " bot", " db")
 
 
-def commands(kind: str, **runs: str) -> str:
+def commands(kind: str, unit: str = "", container: str = "") -> str:
     taken = snapshot({f"zebra/{kind}": DOWN[kind]})
-    stack = msgspec.structs.replace(taken.stack, services={"zebra": ServiceSummary(**runs)})
+    stack = msgspec.structs.replace(
+        taken.stack, services={"zebra": ServiceSummary(unit=unit, container=container)}
+    )
     found = [item for item in judge(msgspec.structs.replace(taken, stack=stack)) if item.status.failing]
     assert found
     return "\n".join("\n".join(item.remediation.commands) for item in found if item.remediation)
