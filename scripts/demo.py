@@ -1,4 +1,4 @@
-"""`make demo`: a small real stack, healthy, then broken three ways; opsctl names each cause.
+"""`make demo`: a small real stack, healthy, then broken two ways; opsctl names each cause.
 
 Private servers on free loopback ports in temporary folders; all are stopped at the end.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
