@@ -47,8 +47,10 @@ class Lookout:
     is there the next time. A look that was given up keeps its own; the next one starts empty.
     """
 
-    def __init__(self, stack: Stack, looker: Callable[..., Reading] = look) -> None:
-        self.stack = stack
+    def __init__(
+        self, stack: Stack, looker: Callable[..., Reading] = look, probe_seconds: float = PROBE_SECONDS
+    ) -> None:
+        self.stack, self._probe_seconds = stack, probe_seconds
         self.assignments = assignments(stack)
         self.redactor = Redactor()
         self.redactor.keep(stack.spec.services)
@@ -66,7 +68,7 @@ class Lookout:
 
     def readings(self, chosen: list[Assignment], until: float) -> list[Reading]:
         """Look at targets and return what is known at `until` (monotonic); one reading each, in order."""
-        seconds = max(min(until - time.monotonic() - MARGIN_SECONDS, PROBE_SECONDS), 0.05)
+        seconds = max(min(until - time.monotonic() - MARGIN_SECONDS, self._probe_seconds), 0.05)
         secrets, shared = self.secrets(), Shared()
         flights = [
             self.flights.start(item.target.id, self._work(item, seconds, secrets, shared), seconds)
