@@ -59,9 +59,6 @@ class NetworkDevice(Record, frozen=True, kw_only=True):
     )
     up: Annotated[bool | None, gauge("node_network_up", "1 if its state is up")] = None
     carrier: Annotated[int | None, gauge("node_network_carrier", "1 if the link is there")] = None
-    carrier_changes: Annotated[
-        int | None, counter("node_network_carrier_changes_total", "How often the link came or went")
-    ] = None
     mtu_bytes: Annotated[int | None, gauge("node_network_mtu_bytes", "Largest packet", unit="bytes")] = None
     speed_bytes: Annotated[
         int | None, gauge("node_network_speed_bytes", "Speed of the link a second", unit="bytes")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PAGING = frozenset({"pswpin", "pswpout", "pgmajfault", "oom_kill"})
 SWAP_SAMPLE_SECONDS = 1.0
 PROCESS_SECONDS = 0.3
 MAX_KILLS = 20
@@ -121,7 +122,7 @@ def memory_values(read: Callable[[str], str] | None = None) -> dict[str, Any]:
     """Return memory, swap, the kernel's paging counters, and the limit of a container that is the machine."""
     read = read or text
     memory = parsing.meminfo(read("/proc/meminfo"))
-    paging = parsing.counters(read("/proc/vmstat"))
+    paging = parsing.counters(read("/proc/vmstat"), PAGING)
     limit, used = container_memory(memory.get("MemTotal"))
     return {
         "memory_total": memory.get("MemTotal"),

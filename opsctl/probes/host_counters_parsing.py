@@ -22,6 +22,7 @@ NANOSECONDS = 0x2000
 MAX_TEXT = 300
 
 _SINGLE = {"ctxt": "node_context_switches_total", "processes": "node_forks_total", "intr": "node_intr_total"}
+_PAGING = frozenset({"pgfault", "pgpgin", "pgpgout"})
 _DISK_COLUMNS = (
     ("reads_completed_total", 1),
     ("reads_merged_total", 1),
@@ -90,8 +91,7 @@ def memory(text: str) -> dict[str, float]:
 
 def paging(text: str) -> dict[str, float]:
     """Return the lines of /proc/vmstat about pages read, written and not found in memory."""
-    lines = (line for line in text.splitlines()[:MAX_ROWS] if line.startswith(("pgpg", "pgfault")))
-    return {f"node_vmstat_{name}": value for name, value in counters("\n".join(lines)).items()}
+    return {f"node_vmstat_{name}": value for name, value in counters(text, _PAGING).items()}
 
 
 def disks(text: str) -> dict[str, dict[str, float]]:

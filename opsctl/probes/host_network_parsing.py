@@ -40,7 +40,7 @@ _QUEUE = {
 }
 """Columns of /proc/net/softnet_stat; older kernels have fewer."""
 _CORE_COLUMN = 12
-DEVICE_FILES = ("operstate", "carrier", "carrier_changes", "mtu", "speed", "statistics/rx_nohandler")
+DEVICE_FILES = ("operstate", "carrier", "mtu", "speed", "statistics/rx_nohandler")
 """Files of /sys/class/net/DEVICE that `device_state` reads."""
 _MEGABIT = 1_000_000 // 8
 
@@ -81,7 +81,6 @@ def device_state(files: dict[str, str]) -> dict[str, float]:
     result: dict[str, float] = {}
     for file, name in (
         ("carrier", "carrier"),
-        ("carrier_changes", "carrier_changes_total"),
         ("mtu", "mtu_bytes"),
         ("statistics/rx_nohandler", "receive_nohandler_total"),
     ):
@@ -121,8 +120,7 @@ def protocols6(text: str, wanted: frozenset[str]) -> dict[str, float]:
     result: dict[str, float] = {}
     for line in text.splitlines()[:MAX_ROWS]:
         name, _, number = line.partition(" ")
-        protocol, _, field = name.partition("6")
-        metric = f"node_netstat_{protocol}6_{field.strip()}"
+        metric = f"node_netstat_{name.strip().replace('6', '6_', 1)}"
         if metric in wanted and (value := signed(number)) is not None:
             result[metric] = value
     return result

@@ -40,11 +40,13 @@ def meminfo(text: str) -> dict[str, int]:
     return result
 
 
-def counters(text: str) -> dict[str, int]:
-    """Return lines of `name number` (/proc/vmstat, memory.events, memory.stat)."""
+def counters(text: str, wanted: frozenset[str] | None = None) -> dict[str, int]:
+    """Return lines of `name number` (/proc/vmstat, memory.events, memory.stat), all or the wanted ones."""
     result: dict[str, int] = {}
     for line in text.splitlines()[:MAX_ROWS]:
-        name, _, rest = line.strip().partition(" ")
+        name, _, rest = line.partition(" ")
+        if wanted is not None and name not in wanted:
+            continue
         value = whole(rest)
         if name and value is not None:
             result[name] = value
