@@ -170,7 +170,7 @@ def _but(unseen: list[Finding]) -> str:
     for item in unseen:
         places.setdefault((item.kind, item.target), set()).add(item.id)
     names = [
-        f"{slugs.pop() if len(slugs) == 1 else f'{len(slugs)} of {kind}'} on {target}"
+        f"{slugs.pop() if len(slugs) == 1 else f'{len(slugs)} checks of {kind}'} on {target}"
         for (kind, target), slugs in places.items()
     ]
     more = f" and {len(names) - MOST_UNSEEN} more" if len(names) > MOST_UNSEEN else ""

@@ -55,7 +55,7 @@ def diagnosis_text(
         page.heading("Also noticed, not the cause")
         for finding in diagnosis.also[:MOST_NOTICED]:
             finding_line(page, finding)
-        _more(page, len(diagnosis.also) - MOST_NOTICED, "")
+        _more(page, len(diagnosis.also) - MOST_NOTICED)
     coverage_lines(page, diagnosis.coverage)
     if diagnosis.candidates:
         page.heading("Suspects that could not be looked at")
@@ -65,12 +65,12 @@ def diagnosis_text(
         page.heading("No cause proven")
         page.wrapped("  ", "A symptom is seen, and what could explain it could not be looked at:")
         _cause(page, diagnosis, cause, stack_argument)
-    _more(page, len(diagnosis.unproven) - len(unproven), " symptoms without a proven cause")
+    _more(page, len(diagnosis.unproven) - len(unproven), "symptom", " without a proven cause")
     if len(causes) > MOST_CAUSES:
         page.heading(f"{len(causes)} root causes")
         for cause in causes[MOST_CAUSES : MOST_CAUSES + MOST_NOTICED]:
             finding_line(page, cause.finding)
-        _more(page, len(causes) - MOST_CAUSES - MOST_NOTICED, " causes")
+        _more(page, len(causes) - MOST_CAUSES - MOST_NOTICED, "cause")
     for number, cause in reversed(list(enumerate(causes[:MOST_CAUSES], 1))):  # the worst one last
         page.heading("Root cause" if len(causes) == 1 else f"Root cause {number} of {len(causes)}")
         _cause(page, diagnosis, cause, stack_argument)
@@ -79,10 +79,11 @@ def diagnosis_text(
     return page.text()
 
 
-def _more(page: Page, count: int, what: str) -> None:
+def _more(page: Page, count: int, what: str = "", which: str = "") -> None:
     """Say how many were left out, and how to see them."""
     if count > 0:
-        page.line(f"  and {count} more{what}; {ALL}")
+        left_out = count_text(count, f"more {what}") if what else f"{count} more"
+        page.line(f"  and {left_out}{which}; {ALL}")
 
 
 def candidate_groups(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
@@ -100,7 +101,7 @@ def _candidates(page: Page, groups: list[list[Candidate]]) -> None:
         page.wrapped("  ", f"{name} on {first.target}: {first.because}", "    ")
         page.copyable("    next: ", first.next_probe)
     if len(groups) > MOST_CANDIDATES:
-        page.line(f"  and {len(groups) - MOST_CANDIDATES} more reasons; --output json lists all")
+        page.line(f"  and {count_text(len(groups) - MOST_CANDIDATES, 'more reason')}; {ALL}")
 
 
 def summary_line(diagnosis: Diagnosis) -> str:
@@ -287,7 +288,7 @@ def coverage_lines(page: Page, coverage: Coverage) -> None:
     for hint in _shortest(coverage.hints):
         page.wrapped("  - ", hint)
     if len(coverage.hints) > MOST_HINTS:
-        page.line(f"  and {len(coverage.hints) - MOST_HINTS} more hints; --output json lists all")
+        page.line(f"  and {count_text(len(coverage.hints) - MOST_HINTS, 'more hint')}; {ALL}")
 
 
 def coverage_words(coverage: Coverage) -> str:
