@@ -139,8 +139,11 @@ MACHINE_WIDE = ("docker/", "host/", "container/all-down")
 """Whose failure really hits everything on the machine."""
 ANYWHERE = {
     ("network/name-unresolved", "http/name-unresolved"): "the machine's one resolver is asked by all",
-    ("network/name-unresolved", "telegram/unreachable"): "the machine's one resolver is asked by all",
-    ("network/name-unresolved", "logs/connection-errors"): "the names are those that the stack needs",
+    ("network/name-unresolved", "telegram/unreachable=name-unresolved"): "it is asked by all",
+    (
+        "network/name-unresolved",
+        "logs/connection-errors=name-unresolved",
+    ): "the names are those that the stack needs",
     (
         "network/name-unresolved",
         "postgres/down=name-unresolved",
