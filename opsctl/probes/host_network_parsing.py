@@ -157,7 +157,7 @@ def packet_queues(text: str) -> dict[str, dict[str, float]]:
     for number, line in enumerate(text.splitlines()[:MAX_ROWS]):
         columns = [hexadecimal(part) for part in line.split()]
         named = columns[_CORE_COLUMN] if len(columns) > _CORE_COLUMN else None
-        values = {
+        values: dict[str, float] = {
             f"node_softnet_{name}": value
             for index, name in _QUEUE.items()
             if index < len(columns) and (value := columns[index]) is not None
