@@ -381,14 +381,16 @@ def _carries(labels: dict[str, str], wanted: dict[str, str]) -> bool:
 
 
 def _keys(record: type[msgspec.Struct], series: Series, known: dict[str, str]) -> list[dict[str, str]]:
-    """Return the label sets that tell a list's records apart, in order of appearance."""
+    """Return the label sets that tell a list's records apart, in order of appearance.
+
+    A record may be known by what the records inside it say alone.
+    """
     declared = declaration(record)
     names = [label for _, label in declared.labels]
     required = [name for name in names if name not in declared.optional]
     found: dict[tuple[str, ...], dict[str, str]] = {}
-    metrics: list[tuple[str, dict[str, str]]] = [(n.metric.name, n.metric.labels) for n in declared.numbers]
-    metrics += [(info.name, {}) for _, info in declared.infos]
-    for name, fixed in metrics:
+    for metric, _ in declared_metrics(record):
+        name, fixed = metric.name, metric.labels if isinstance(metric, Metric) else {}
         for labels, _ in series.get(name, []):
             if _carries(labels, known | fixed) and all(label in labels for label in required):
                 own = {name: labels.get(name, "") for name in names}
