@@ -7,6 +7,7 @@ only the names of those that differ.
 from __future__ import annotations
 
 from opsctl.facts.base import Annotated, Facts, Info, Label, Record, counter, gauge
+from opsctl.facts.container_usage import Usage
 
 
 class Instance(Record, frozen=True, kw_only=True):
@@ -132,6 +133,8 @@ class Instance(Record, frozen=True, kw_only=True):
     ] = None
     environment_compared: int | None = None
     environment_differs: list[str] = []
+    usage: Usage | None = None
+    """Only where metrics are wanted."""
 
 
 class ContainerFacts(Facts, frozen=True, kw_only=True, tag="container"):

@@ -6,6 +6,7 @@ The container states carry the name that the engine's own metrics page gives the
 from __future__ import annotations
 
 from opsctl.facts.base import Annotated, Connection, Facts, Info, gauge
+from opsctl.facts.docker_machine import Machine
 
 
 class DockerFacts(Facts, frozen=True, kw_only=True, tag="docker"):
@@ -35,3 +36,5 @@ class DockerFacts(Facts, frozen=True, kw_only=True, tag="docker"):
     ping_seconds: Annotated[
         float | None, gauge("opsctl_docker_ping_seconds", "Time of one ping", unit="seconds")
     ] = None
+    machine: Machine | None = None
+    """Only where metrics are wanted."""

@@ -128,6 +128,10 @@ class _Look:
         values |= self._wanted(inspected, values)
         values |= self._environment(running)
         values |= self._resources(inspected, values)
+        if self.context.options.get("detail") == "metrics" and state in ("running", "paused"):
+            from opsctl.probes.container_usage import usage
+
+            values["usage"] = usage(inspected, self.groups.get(identity) is not None)
         values["log_bytes"] = self._log_bytes(inspected, values["log_driver"])
         unwell = state != "running" or values.get("health") == "unhealthy"
         if unwell or values["restart_count"] or values.get("oom_kills"):

@@ -56,25 +56,25 @@ def control_group(pid: int, identity: str, root: Path = ROOT) -> ControlGroup | 
     The group must bear the container's id: a process of the same number on another machine's
     engine, or a recycled number, is not mistaken for it.
     """
-    text = _read(Path(f"/proc/{pid}/cgroup"))
+    text = read_text(Path(f"/proc/{pid}/cgroup"))
     if pid <= 0 or text is None:
         return None
     paths = parse_membership(text)
     memory, cpu = paths.get("memory"), paths.get("cpu")
     if memory and identity in memory:
         return ControlGroup(
-            memory=_folder(root / "memory", memory, identity),
-            cpu=_folder(root / "cpu", cpu or "", identity)
-            or _folder(root / "cpu,cpuacct", cpu or "", identity),
+            memory=folder_of(root / "memory", memory, identity),
+            cpu=folder_of(root / "cpu", cpu or "", identity)
+            or folder_of(root / "cpu,cpuacct", cpu or "", identity),
         )
     unified = paths.get("", "")
     if identity in unified:
-        folder = _folder(root, unified, identity) or _folder(root / "unified", unified, identity)
+        folder = folder_of(root, unified, identity) or folder_of(root / "unified", unified, identity)
         return ControlGroup(memory=folder, cpu=folder, unified=True) if folder else None
     return None
 
 
-def _folder(base: Path, path: str, identity: str) -> Path | None:
+def folder_of(base: Path, path: str, identity: str) -> Path | None:
     """Return the container's own folder, also where its process has made groups of its own below it."""
     parts = path.strip("/").split("/")
     for index, part in enumerate(parts):
@@ -93,9 +93,9 @@ def memory_values(group: ControlGroup) -> dict[str, Any]:
         if group.unified
         else ("memory.usage_in_bytes", "memory.oom_control")
     )
-    usage = parse_number(_read(group.memory / names[0]) or "")
-    kills = parse_pairs(_read(group.memory / names[1]) or "").get("oom_kill")
-    stat = parse_pairs(_read(group.memory / "memory.stat") or "")
+    usage = parse_number(read_text(group.memory / names[0]) or "")
+    kills = parse_pairs(read_text(group.memory / names[1]) or "").get("oom_kill")
+    stat = parse_pairs(read_text(group.memory / "memory.stat") or "")
     idle = stat.get("inactive_file" if group.unified else "total_inactive_file")
     working = max(usage - idle, 0) if usage is not None and idle is not None else None
     return {"memory_usage": usage, "memory_working_set": working, "oom_kills": kills}
@@ -103,7 +103,7 @@ def memory_values(group: ControlGroup) -> dict[str, Any]:
 
 def cpu_values(group: ControlGroup) -> tuple[int, int] | None:
     """Return (periods, throttled periods), None where they cannot be read."""
-    stat = parse_pairs(_read(group.cpu / "cpu.stat") or "") if group.cpu else {}
+    stat = parse_pairs(read_text(group.cpu / "cpu.stat") or "") if group.cpu else {}
     if "nr_periods" not in stat or "nr_throttled" not in stat:
         return None
     return stat["nr_periods"], stat["nr_throttled"]
@@ -117,7 +117,8 @@ def throttled_ratio(before: tuple[int, int], after: tuple[int, int]) -> float | 
     return min(throttled / periods, 1.0) if periods else 0.0
 
 
-def _read(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """Return the beginning of a small file, None where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES).decode("utf-8", "replace")

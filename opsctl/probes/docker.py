@@ -43,6 +43,10 @@ def probe(context: ProbeContext) -> DockerFacts:
         values |= project_values(containers(context), spec.project)
     except ApiError as error:
         problems.append(FactProblem(part="containers", code="refused", message=f"docker ps: {error.detail}"))
+    if context.options.get("detail") == "metrics" and engine.endpoint.startswith("unix:"):
+        from opsctl.probes.docker_machine import machine
+
+        values["machine"] = machine()
     return DockerFacts(
         up=True,
         connection=Connection(state="ok", address=engine.endpoint, seconds=ping),
