@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import threading
@@ -16,9 +17,11 @@ _SELF = Path("/proc/self")
 def process_facts() -> ProcessFacts:
     """Return the figures of this process; what /proc does not tell is left out."""
     times = os.times()
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = resource.RLIM_INFINITY
+    with contextlib.suppress(OSError):  # a seccomp filter may forbid to ask
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     values: dict[str, int | float | None] = {}
-    try:
+    with contextlib.suppress(OSError, ValueError, IndexError):
         fields = (_SELF / "stat").read_bytes().rpartition(b")")[2].split()
         values = {
             "virtual": int(fields[20]),
@@ -26,8 +29,6 @@ def process_facts() -> ProcessFacts:
             "started_at": _boot_time() + int(fields[19]) / os.sysconf("SC_CLK_TCK"),
             "open_files": len(os.listdir("/proc/self/fd")) - 1,  # noqa: PTH208 - one of them lists them
         }
-    except (OSError, ValueError, IndexError):
-        pass
     return ProcessFacts(
         cpu=round(times.user + times.system, 3),
         most_files=None if most == resource.RLIM_INFINITY else most,

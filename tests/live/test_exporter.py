@@ -28,6 +28,7 @@ pytestmark = pytest.mark.live
 
 SECRET = "Canary-9f41c6-parrot"
 WAITS = 60.0
+DEPLOY = Path(__file__).parent.parent.parent / "exporters" / "deploy"
 
 
 class Exporter:
@@ -233,3 +234,34 @@ def test_an_address_that_is_taken_is_one_line(tmp_path: Path) -> None:
         assert done.returncode == 3
         assert done.stderr.startswith(f"opsctl: cannot listen on 127.0.0.1:{exporter.port}: ")
         assert done.stderr.count("\n") == 1
+
+
+def test_the_role_script_makes_a_role_that_sees_enough_and_may_nothing(tmp_path: Path) -> None:
+    postgres = PostgresServer(password=SECRET)
+    try:
+        postgres.start()
+        argv = ["psql", "-X", "-q", "-h", str(postgres.folder), "-p", str(postgres.port), "-U", "postgres"]
+        for _ in range(2):  # it may be run again
+            done = subprocess.run(
+                [*argv, "postgres"], input=(DEPLOY / "postgres-role.sql").read_text(), user=postgres.user,
+                capture_output=True, text=True, timeout=WAITS, check=False, cwd="/",
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert "ERROR" not in done.stderr
+        groups = postgres.sql(
+            "select g.rolname from pg_auth_members m join pg_roles g on g.oid = m.roleid "
+            "join pg_roles r on r.oid = m.member where r.rolname = 'opsctl'"
+        )
+        assert groups == [("pg_monitor",)]
+        rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolcanlogin"
+        assert postgres.sql(f"select {rights} from pg_roles where rolname = 'opsctl'") == [
+            (False, False, False, False, False, True)
+        ]
+        postgres.sql(f"alter role opsctl password '{SECRET}'")
+        spec = postgres.stack_spec()
+        spec["postgres"]["dsn"] = f"postgresql://opsctl@127.0.0.1:{postgres.port}/{postgres.database}"
+        with exporting(tmp_path, {"db": spec}) as exporter:
+            exporter.wait_up("postgres", 1)
+            assert "pg_database_size_bytes" in exporter.get("/metrics/postgres")[1]
+    finally:
+        postgres.remove()
