@@ -92,7 +92,7 @@ class RedisDetails(Record, frozen=True, kw_only=True):
     latest_fork_seconds: Annotated[
         float | None, gauge("redis_latest_fork_seconds", "Duration of the latest fork", unit="seconds")
     ] = None
-    error_replies: Annotated[int | None, gauge("redis_total_error_replies", "Answers that were errors")] = (
+    error_replies: Annotated[int | None, counter("redis_total_error_replies", "Answers that were errors")] = (
         None
     )
     slow_log_length: Annotated[
