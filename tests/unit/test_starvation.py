@@ -25,9 +25,9 @@ def facts(state: str) -> RedisFacts:
 @pytest.mark.parametrize(
     ("state", "waited", "passed", "proves_nothing"),
     [
-        ("timeout", 1.4, 3.0, True),
-        ("timeout", 0.7, 3.0, True),
-        ("timeout", 0.3, 3.0, False),
+        ("timeout", 2.4, 3.0, True),
+        ("timeout", 1.6, 3.0, True),
+        ("timeout", 1.4, 3.0, False),
         ("timeout", 0.0, 3.0, False),
         ("refused", 2.9, 3.0, False),
         ("ok", 2.9, 3.0, False),
