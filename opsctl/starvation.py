@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from opsctl.facts.base import Facts
 
 STARVED_SHARE = 0.5
-"""Of a probe's time spent ready to run and not running. With less, a target that works had longer than half of
-the probe's 3 s to answer; with more, even importing a database driver (0.2 s of work) did not get done in time."""
+"""Of a probe's time spent ready to run and not running. With less, a target that works had longer than
+half of the probe's 3 s to answer; with more, not even a database driver (0.2 s of work) got imported."""
 
 
 class Clock:
