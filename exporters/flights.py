@@ -6,6 +6,8 @@ nobody waits for it any more, its thread is replaced, and only `MOST_LOST` of a 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -20,6 +22,8 @@ RETRY_SECONDS = 30.0
 """How long after giving a flight up the next one may start beside it."""
 GRACE_SECONDS = 0.5
 """How much later than due a flight is given up."""
+_LOOK_SECONDS = 0.1
+"""How often it is looked whether a flight that waits for a thread has one."""
 
 
 class Flight:
@@ -28,11 +32,16 @@ class Flight:
     def __init__(self, work: Callable[[], Any], seconds: float) -> None:
         self.work: Callable[[], Any] | None = work
         self.began = time.monotonic()
-        self.due = self.began + seconds + GRACE_SECONDS
+        self.due = math.inf
+        self._seconds = seconds
         self.landed = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
-        self.started = self.lost = False
+        self.lost = False
+
+    def start(self) -> None:
+        """Count from now on: waiting for a free thread is not hanging."""
+        self.due = time.monotonic() + self._seconds + GRACE_SECONDS
 
 
 class Flights:
@@ -61,12 +70,14 @@ class Flights:
         Args:
             key: what is looked at.
             work: called in a thread of the pool.
-            seconds: when it should have landed.
+            seconds: how long after its start it should have landed.
         """
         with self._changed:
             known = [flight for flight in self._under_way.get(key, []) if not flight.landed.is_set()]
             if known and not self._may_start_beside(known):
                 return known[-1]
+            if self._threads - self._lost >= self._size:
+                self._give_up_overdue()
             flight = Flight(work, seconds)
             self._under_way[key] = [*known, flight]
             self._waiting.append(flight)
@@ -78,12 +89,15 @@ class Flights:
 
     def wait(self, flight: Flight, until: float) -> bool:
         """Wait for a flight until a moment of the monotonic clock; return whether it has landed."""
-        if flight.lost:
-            return flight.landed.is_set()
-        if flight.landed.wait(max(min(until, flight.due) - time.monotonic(), 0)):
-            return True
-        if time.monotonic() >= flight.due:
-            self._give_up(flight)
+        while not flight.lost:
+            left = min(until, flight.due) - time.monotonic()
+            if flight.landed.wait(max(min(left, _LOOK_SECONDS if flight.due == math.inf else left), 0)):
+                return True
+            now = time.monotonic()
+            if now >= flight.due:
+                self._give_up(flight)
+            elif now >= until:
+                break
         return flight.landed.is_set()
 
     def _may_start_beside(self, known: list[Flight]) -> bool:
@@ -95,20 +109,23 @@ class Flights:
         with self._changed:
             if flight.landed.is_set() or flight.lost:
                 return
-            if not flight.started:  # no thread was free: nothing hangs, it is only forgotten
-                self._waiting.remove(flight)
-                flight.work = None
-                flight.landed.set()
-                flight.error = TimeoutError("no thread was free")
-                return
             flight.lost = True
             self._lost += 1
             if self._waiting:
                 self._more()
 
+    def _give_up_overdue(self) -> None:
+        """Give up what hangs and is not waited for any more: it must not hold the last threads."""
+        now = time.monotonic()
+        for flight in [flight for known in self._under_way.values() for flight in known]:
+            if flight.due <= now:
+                self._give_up(flight)
+
     def _more(self) -> None:
-        self._threads += 1
-        threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
+        thread = threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: one that is there will do it
+            thread.start()
+            self._threads += 1
 
     def _run(self) -> None:
         while True:
@@ -121,7 +138,7 @@ class Flights:
                     self._changed.wait()
                     self._idle -= 1
                 flight = self._waiting.popleft()
-                flight.started = True
+                flight.start()
                 work, flight.work = flight.work, None
             try:
                 assert work is not None

@@ -174,8 +174,10 @@ class Server:
         self._busy += 1
         self._ready.put(connection)
         if self._busy > self._threads and self._threads < THREADS:
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"answer-{self._threads}", daemon=True).start()
+            thread = threading.Thread(target=self._work, name=f"answer-{self._threads}", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no thread is to be had: one that is there will do it
+                thread.start()
+                self._threads += 1
 
     def _take_back(self) -> None:
         """Go on with the clients that have been answered."""

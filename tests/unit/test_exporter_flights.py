@@ -88,7 +88,7 @@ def test_a_short_wait_does_not_give_up_what_may_still_land() -> None:
     assert pool.wait(flight, soon())
 
 
-def test_what_no_thread_was_free_for_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_a_thread_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flights, "GRACE_SECONDS", 0.0)
     pool, gate, inside = Flights(1, "full"), threading.Event(), threading.Event()
 
@@ -98,13 +98,35 @@ def test_what_no_thread_was_free_for_is_forgotten(monkeypatch: pytest.MonkeyPatc
 
     busy = pool.start("a", first, LONG)
     assert inside.wait(LONG)
-    waiting = pool.start("b", lambda: "late", 0.01)
-    assert pool.wait(waiting, soon())
-    assert waiting.value is None
-    assert isinstance(waiting.error, TimeoutError)
-    assert pool.lost == 0
+    waiting = pool.start("b", lambda: "late", LONG)
+    assert not pool.wait(waiting, time.monotonic() + 0.05)
+    assert not waiting.lost
+    assert pool.start("b", lambda: "again", LONG) is waiting
     gate.set()
+    assert pool.wait(waiting, soon())
+    assert waiting.value == "late"
     assert pool.wait(busy, soon())
+    assert pool.lost == 0
+
+
+def test_what_hangs_and_is_not_waited_for_holds_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flights, "GRACE_SECONDS", 0.0)
+    pool, gate = Flights(2, "forgotten"), threading.Event()
+    inside = threading.Semaphore(0)
+
+    def hangs() -> None:
+        inside.release()
+        assert gate.wait(LONG)
+
+    left = [pool.start(number, hangs, 0.001) for number in range(2)]
+    for _ in left:
+        assert inside.acquire(timeout=LONG)
+    wait_until(lambda: all(flight.due < time.monotonic() for flight in left), "overdue", LONG)
+    other = pool.start("well", lambda: "fine", LONG)
+    assert pool.wait(other, soon())
+    assert other.value == "fine"
+    gate.set()
+    wait_until(lambda: pool.lost == 0, "all back", LONG)
 
 
 def test_many_at_once_all_land() -> None:
