@@ -34,18 +34,18 @@ DEPLOY = Path(__file__).parent.parent.parent / "exporters" / "deploy"
 class Exporter:
     """`opsctl exporter` on a free port."""
 
-    def __init__(self, folder: Path, services: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, services: dict[str, Any], *options: str) -> None:
         self.stack = folder / "exporter-stack.yml"
         self.stack.write_text(yaml.safe_dump({"name": "live", "services": services}))
         argv = [sys.executable, "-m", "opsctl", "exporter", "--stack", str(self.stack)]
         environment = {**os.environ, "LIVE_REDIS_PASSWORD": SECRET}
         self.process = subprocess.Popen(
-            [*argv, "--listen", "127.0.0.1:0"],
+            [*argv, "--listen", "127.0.0.1:0", *options],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
         assert self.process.stderr is not None
         said = self.process.stderr.readline()
-        assert " on http://127.0.0.1:" in said, said
+        assert "://127.0.0.1:" in said, said
         self.port = int(said.rstrip("/\n").rpartition(":")[2])
 
     def get(self, path: str, waits: float = 10) -> tuple[int, str]:
@@ -81,8 +81,8 @@ class Exporter:
 
 
 @contextlib.contextmanager
-def exporting(folder: Path, services: dict[str, Any]) -> Iterator[Exporter]:
-    exporter = Exporter(folder, services)
+def exporting(folder: Path, services: dict[str, Any], *options: str) -> Iterator[Exporter]:
+    exporter = Exporter(folder, services, *options)
     try:
         yield exporter
         code, said = exporter.end()
