@@ -124,10 +124,13 @@ class Redactor:
     def add_environment(self, values: dict[str, str], also: frozenset[str] = frozenset()) -> None:
         """Remember the values of all variables whose names say that they are secret.
 
-        Credentials inside URLs are taken out of every value, whatever its name.
+        Credentials inside URLs are taken out of every value, whatever its name. A value that is the
+        name of another of the variables (`TOKEN_VARIABLE=BOT_TOKEN`) is no secret: hiding it would
+        hide which variable is meant.
         """
         for name, value in values.items():
-            if (name in also or is_secret_name(name)) and not value.endswith(_KEY_FILE):
+            secret = name in also or is_secret_name(name)
+            if secret and value not in values and not value.endswith(_KEY_FILE):
                 self.add(value)
             if "://" in value:
                 for password in url_passwords(value):

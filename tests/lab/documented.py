@@ -281,18 +281,20 @@ class Walk:
                 yield f"bot {name}: opsctl says {facts.get('connection', 'not looked at')}"
 
     def queue(self) -> Iterator[str]:
-        name = self.row.get("queue")
-        if name is None:
+        queue = self.row.get("queue")
+        if queue is None:
             return
+        name = queue["name"]
         self.asked.append(f"queue {name}")
         measured = [
-            (item, facts["query"])
+            item["value"]
             for facts in self.facts("data")
             for item in facts["measurements"]
             if item["name"] == name
         ]
-        if not measured or self._sql(measured[0][1]) != f"{measured[0][0]['value']:.0f}":
-            yield f"queue {name}: opsctl says {measured}"
+        hand = float(self._sql(queue["sql"]))
+        if measured != [hand]:
+            yield f"queue {name}: opsctl says {measured}, by hand {hand}"
 
     def monitoring(self) -> Iterator[str]:
         known = {facts["url"].rstrip("/"): facts for facts in self.facts("monitoring")}

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_claimed: list[socket.socket] = []
+_PORTS = range(18000, 30000)
+
+
+def _own_ports() -> Iterator[int]:
+    """Yield the ports of this test process over and over, from a place of its own.
+
+    Test processes that run side by side have parts of their own, and none hands a port out twice
+    before all others had their turn: between choosing a port and listening on it seconds may pass.
+    """
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = len(_PORTS) // count
+    part = _PORTS[number % count * size : (number % count + 1) * size]
+    start = random.SystemRandom().randrange(size)
+    return itertools.cycle([*part[start:], *part[:start]])
+
+
+_ports: Iterator[int] | None = None
 
 
 def free_port() -> int:
@@ -23,17 +42,15 @@ def free_port() -> int:
     The port is taken outside the kernel's own range for outgoing connections, so that no client
     of a neighbouring test is given it in the meantime.
     """
-    import random
-
-    chooser = random.SystemRandom()
-    for _ in range(200):
-        port = chooser.randrange(18000, 30000)
+    global _ports
+    _ports = _ports or _own_ports()
+    for port in itertools.islice(_ports, 200):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return port
-    raise RuntimeError("no free loopback port between 18000 and 30000")
+    raise RuntimeError(f"no free loopback port between {_PORTS[0]} and {_PORTS[-1]}")
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = 20, log: Path | None = None) -> None:

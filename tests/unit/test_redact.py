@@ -108,6 +108,13 @@ def test_records_keep_their_field_names_and_types() -> None:
     assert msgspec.to_builtins(after).keys() == msgspec.to_builtins(before).keys()
 
 
+def test_the_name_of_a_variable_is_no_secret_although_another_one_holds_it() -> None:
+    redactor = Redactor()
+    redactor.add_environment({"TOKEN_VARIABLE": "BOT_TOKEN", "BOT_TOKEN": "816253:kept-for-itself"})
+    assert redactor.text("empty in .env: BOT_TOKEN") == "empty in .env: BOT_TOKEN"
+    assert "kept-for-itself" not in redactor.text("it says 816253:kept-for-itself")
+
+
 def test_the_environment_gives_away_secrets_but_not_paths_and_numbers() -> None:
     redactor = Redactor()
     redactor.add_environment(
