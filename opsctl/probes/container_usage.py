@@ -53,8 +53,9 @@ def spec_values(inspected: dict[str, Any]) -> dict[str, Any]:
 
     def number(name: str) -> int:
         value = host.get(name)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return value if whole and 0 < value < 2**63 else 0
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
+            return value
+        return 0
 
     period = number("CpuPeriod") or DEFAULT_PERIOD
     quota = number("CpuQuota") or number("NanoCpus") * period // 1_000_000_000
