@@ -196,7 +196,13 @@ def long_query(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]
 def statements_slow(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding]:
     """Statements that the application runs now are slow on average."""
     context.need_part(facts, "sessions")
-    recent = [item for item in facts.statements if item.window_calls and item.window_mean_seconds is not None]
+    recent = [
+        item
+        for item in facts.statements
+        if item.window_calls
+        and item.window_mean_seconds is not None
+        and facts.database in ("", item.datname)  # metrics bring those of other databases along
+    ]
     running = [
         session
         for session in facts.sessions

@@ -18,7 +18,7 @@ from opsctl.facts.base import Connection
 from opsctl.facts.postgres import PostgresFacts
 from opsctl.facts.postgres_relations import Database, Migrations, Table
 from opsctl.facts.postgres_replication import Replica, Slot
-from opsctl.facts.postgres_sessions import Session
+from opsctl.facts.postgres_sessions import Session, Statement
 from opsctl.facts.postgres_settings import Settings, Window
 from opsctl.judge import judge
 from opsctl.model import Finding, Reading, ServiceSummary, Snapshot, StackSummary, Status, Target
@@ -461,7 +461,8 @@ def test_an_old_checksum_failure_is_not_current() -> None:
 @pytest.mark.parametrize("field", ["deadlocks", "temp_bytes"])
 def test_lifetime_totals_are_never_judged(field: str) -> None:
     slug = {"deadlocks": "postgres/deadlocks", "temp_bytes": "postgres/temp-files"}[field]
-    known = [Database(datname="shop", **{field: 10**12})]
+    total: dict[str, Any] = {field: 10**12}
+    known = [Database(datname="shop", **total)]
     assert status(slug, facts(databases=known)) is Status.OK
     window = Window(seconds=1.2, **{field: 10**9})
     assert status(slug, facts(databases=known, window=window)) is Status.WARNING
@@ -495,6 +496,19 @@ def test_a_table_that_is_being_vacuumed_is_not_behind() -> None:
         datname="shop", schema="public", name="events", dead=10**6, vacuum_trigger=1000.0, vacuuming=True
     )
     assert status("postgres/autovacuum-behind", facts(tables=[running])) is Status.OK
+
+
+def test_what_metrics_show_of_other_databases_is_not_judged_as_this_service_s() -> None:
+    def found(datname: str) -> tuple[Status, Status]:
+        table = Table(datname=datname, schema="public", name="events", dead=10**6, vacuum_trigger=1000.0)
+        slow = Statement(
+            datname=datname, user="app", queryid="1", window_calls=9, window_mean_seconds=5.0, seconds=45.0
+        )
+        seen = facts(tables=[table], statements=[slow], statements_seen=True, window=Window(seconds=1.0))
+        return status("postgres/autovacuum-behind", seen), status("postgres/statements-slow", seen)
+
+    assert found("shop") == (Status.CRITICAL, Status.WARNING)
+    assert found("billing") == (Status.OK, Status.OK)
 
 
 def test_replicas_seen_from_the_primary() -> None:
