@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporters import verdicts
 from exporters.application import AT_ONCE, Application
 from exporters.pages import PAGES, page_of
+from exporters.self_facts import DialFacts, ExporterFacts, ProbeFallbackFacts, VerdictFacts
+from opsctl.facts import facts_class
 from opsctl.facts.base import Connection, Facts
 from opsctl.facts.host import HostFacts
 from opsctl.facts.http import HttpFacts
@@ -19,6 +21,7 @@ from opsctl.facts.redis import RedisFacts
 from opsctl.facts.telegram import TelegramFacts
 from opsctl.facts.tls import TlsFacts
 from opsctl.kinds import KINDS
+from opsctl.metrics import declared_metrics
 from opsctl.stack.targets import Assignment
 from tests.servers.base import free_port
 from tests.unit.exporter import LONG, Client, ask, lookout, serving, stack
@@ -259,3 +262,22 @@ def test_a_tcp_probe_sees_a_port_open_and_closed() -> None:
 def test_every_kind_has_a_page_or_is_probed_or_is_only_judged() -> None:
     judged = {kind for kind in KINDS if page_of(kind) == kind and kind not in PAGES}
     assert judged == {"config", "monitoring", "static"}
+
+
+def test_what_the_exporter_says_of_itself_is_declared_as_everything_else_is() -> None:
+    import re
+
+    of_kinds = {
+        metric.name: getattr(metric, "type", "gauge")
+        for kind in KINDS
+        for metric, _ in declared_metrics(facts_class(kind))
+    }
+    for record in (ExporterFacts, VerdictFacts, DialFacts, ProbeFallbackFacts):
+        for metric, labels in declared_metrics(record):
+            kind = getattr(metric, "type", "gauge")
+            assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
+            assert of_kinds.get(metric.name, kind) == kind, metric.name
+            assert (kind == "counter") == metric.name.endswith("_total"), metric.name
+            assert metric.help
+            assert not metric.help.endswith(".")
+            assert len(set(labels)) == len(labels)
