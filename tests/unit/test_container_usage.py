@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opsctl.facts.container import ContainerFacts, Instance
@@ -18,6 +18,9 @@ from opsctl.facts.docker_machine import Machine
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.probes import container_usage as usage
 from opsctl.probes.docker_machine import identity, machine, total_memory
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+"""The machine may be busy."""
 
 DATA = Path(__file__).parent / "data" / "container"
 IDENTITY = "b8c437dd2bab8a288979d8afeadee64dec508123b9e895b04a95f93b53d30755"
@@ -192,6 +195,7 @@ def test_what_is_no_number_of_a_machine_is_left_out(text: str | None) -> None:
 LINES = st.text(max_size=200) | st.text("0123456789: ReadWrite=rbyteswio\nTotal", max_size=200)
 
 
+@CALM
 @given(LINES, LINES)
 def test_no_text_breaks_anything(first: str, second: str) -> None:
     for values in (
@@ -208,6 +212,7 @@ def test_no_text_breaks_anything(first: str, second: str) -> None:
     usage.folders(first, second)
 
 
+@CALM
 @given(
     st.dictionaries(
         st.sampled_from(

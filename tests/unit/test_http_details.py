@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opsctl.facts.base import Connection
@@ -10,6 +10,9 @@ from opsctl.facts.http_details import HttpDetails
 from opsctl.metrics import samples
 from opsctl.probes.http import details
 from opsctl.probes.http_exchange import Exchange
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+"""The machine may be busy."""
 
 
 def test_an_answer_over_tls() -> None:
@@ -34,6 +37,7 @@ def test_a_name_that_does_not_resolve() -> None:
     assert details(Exchange(connection=Connection(state="name-unresolved"))) == HttpDetails()
 
 
+@CALM
 @given(
     st.builds(
         Exchange,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opsctl.facts.postgres_details import MoreSettings
@@ -16,6 +16,9 @@ from opsctl.facts.postgres_sessions import LockCount
 from opsctl.metrics import samples
 from opsctl.probes import postgres_details as details
 from opsctl.probes import postgres_queries as queries
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+"""The machine may be busy."""
 
 DATA = Path(__file__).parent / "data" / "postgres"
 VERSIONS = [120000, 130000, 140000, 150000, 160000, 170000, 180000]
@@ -78,6 +81,7 @@ def test_what_the_server_does_not_know_is_absent() -> None:
     assert details.more_settings(None) == MoreSettings()
 
 
+@CALM
 @given(
     st.dictionaries(
         st.sampled_from([*details.MORE_SETTINGS, "default_transaction_read_only"]),
@@ -148,6 +152,7 @@ def test_each_mode_of_lock_has_a_series() -> None:
 TEXT = st.none() | st.text(max_size=20) | st.sampled_from([*details.STATES, "shop"])
 
 
+@CALM
 @given(
     st.lists(
         st.fixed_dictionaries(

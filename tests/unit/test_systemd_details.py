@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opsctl.facts.base import FactProblem
@@ -18,6 +18,9 @@ from opsctl.probes import systemd_details as details
 from opsctl.probes.systemd_parsing import unit_from
 from opsctl.stack.specs import ServiceSpec
 from tests.unit.contexts import context_for
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+"""The machine may be busy."""
 
 DATA = Path(__file__).parent / "data" / "systemd"
 
@@ -122,6 +125,7 @@ def test_a_systemd_that_does_not_answer_is_a_problem_and_no_zero(
     assert [problem.part for problem in problems] == ["units of the machine", "properties of units"]
 
 
+@CALM
 @given(st.text(max_size=300) | st.text("abc.= \nIdLoadStateActiv", max_size=300))
 def test_no_text_breaks_anything(text: str) -> None:
     units = details.any_units(f"Id=a.service\nLoadState=loaded\n{text}")
