@@ -255,7 +255,10 @@ def is_current(item: LogTemplate, now: float, least: float) -> bool:
 
 
 def together(items: list[LogTemplate]) -> LogTemplate:
-    """Return errors that differ as if they were one kind: how many, when last, what came between."""
+    """Return errors that differ as if they were one kind: how many, when last, what came between.
+
+    A few that differ have no beat of their own: their pauses say nothing about when the next is due.
+    """
     times = sorted(item.last_seen for item in items if item.last_seen is not None)
     ordinary = sorted(item.ordinary_since or 0 for item in items)
     return LogTemplate(
@@ -264,7 +267,7 @@ def together(items: list[LogTemplate]) -> LogTemplate:
         recent=sum(item.recent for item in items),
         undated=sum(item.undated for item in items),
         last_seen=max(times, default=None),
-        longest_gap_seconds=_widest(times),
+        longest_gap_seconds=_widest(times) if len(times) >= STREAK else 0.0,
         ordinary_since=ordinary[0],
         ordinary_between=round(_widest(ordinary)),
     )
