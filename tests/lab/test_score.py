@@ -141,8 +141,12 @@ def test_an_echo_is_only_what_the_fault_itself_had_shown_and_only_for_a_while() 
 
 def test_gates() -> None:
     good = [result(name=f"f{number}", first=True, exact=True, path=True) for number in range(19)]
-    assert not broken_gates(summary([*good, result(exact=True, path=True)], []))
-    assert "AC@1 0.9" in broken_gates(summary([*good, result(), result()], []))[0]
+    elsewhere = result(name="x", first=True, exact=True, path=True)
+    elsewhere.system = "wishlins"
+    assert not broken_gates(summary([*good, elsewhere, result(exact=True, path=True)], []))
+    assert "AC@1 0.9" in broken_gates(summary([*good, elsewhere, result(), result()], []))[0]
+    assert not broken_gates(summary([*good, result(), result()], [])), "of one system 0.85 is demanded"
+    assert "AC@1 0.8" in broken_gates(summary([*good, *[result() for _ in range(4)]], []))[0]
     alarm = control("rostferrum", "load", diagnosis(found=("host/swap@host",)), None, RECOVERED_SECONDS)
     assert alarm is not None
     assert "false alarm" in broken_gates(summary(good, [alarm]))[0]

@@ -30,7 +30,20 @@ threading.Thread(target=pay, daemon=True).start()
 
 
 @fault(
-    *BACKENDS,
+    "wishlins",
+    expect=[("logs/connection-errors", "backend")],
+    innocent=["postgres/*", "redis/*", "http/*"],
+    abstain=True,
+)
+def payment_gateway_unreachable_beside_a_database_without_a_login(lab: System) -> Iterator[None]:
+    """Not to be told there: no login of the database is documented, so it cannot be ruled out."""
+    with release(lab, PAYMENT):
+        lab.sh("sleep 3")
+        yield
+
+
+@fault(
+    *(name for name in BACKENDS if name != "wishlins"),
     "freemarket",
     expect=[("logs/connection-errors", "backend")],
     innocent=["postgres/*", "redis/*", "http/*"],
@@ -163,14 +176,19 @@ def access_log_switched_off(lab: System) -> Iterator[None]:
         lab.see_load()
 
 
-@fault("wishlins", expect=[("logs/silent", "backend")], innocent=["http/*", "container/*"])
+@fault("wishlins", expect=[("logs/silent", "backend")], innocent=["http/*", "container/*"], abstain=True)
 def backend_logs_nothing_any_more(lab: ComposeSystem) -> Iterator[None]:
-    """A release that logs nothing below a warning. Three seconds of silence are too long."""
-    code = "import logging\nlogging.getLogger('uvicorn.access').setLevel('WARNING')\n"
+    """From some moment on nothing below a warning is logged. Three seconds of silence are too long.
+
+    Not proven there: no login of the database is documented, so it cannot be ruled out.
+    """
+    quiet = "threading.Timer(6, logging.getLogger('uvicorn.access').setLevel, ['WARNING'])"
+    code = f"import logging, threading\n{quiet}.start()\n"
     silence = {"services__wishlist-backend__logs__0__silent_after": 3}
     with asked_for(lab, **silence), release(lab, code):
         lab.wait_healthy()
-        lab.sh("sleep 4")
+        lab.see_load()
+        lab.sh("sleep 11")
         yield
 
 
