@@ -230,7 +230,8 @@ class Walk:
                 yield f"{path}: opsctl says {known.get(path)}, by hand {there}"
 
     def variables(self) -> Iterator[str]:
-        for path, names in self.row.get("variables", {}).items():
+        for documented_path, names in self.row.get("variables", {}).items():
+            path = self.sh(f"echo {documented_path}")  # ~ is for the server's shell to know
             known = {
                 item["name"]: item
                 for facts in self.facts("config")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.lab.changes import edited, without_file, without_variable
 from tests.lab.faults.base import fault
-from tests.lab.stacks import parts
+from tests.lab.stacks import parts, wishlins
 from tests.lab.stacks.base import ComposeSystem, System
 
 ON_SYSTEMD = ("rostferrum", "iiko-base")
@@ -14,7 +14,7 @@ FAILS = "http/status|http/timeout|http/refused|http/body"
 ENV = {
     "rostferrum": "/var/www/rostferrum/.env",
     "iiko-base": "/var/www/iiko-base/backend/.env",
-    "wishlins": "/root/apps/wishlins-miniapp/.env",
+    "wishlins": wishlins.ENV,
     "freemarket": "/srv/freemarket/.env",
 }
 ADMIN_ENV = "/var/www/iiko-base/frontend/.env"
