@@ -63,7 +63,9 @@ def collect(
     redactor = Redactor()
     secrets = Secrets(stack, redactor)
     chosen = [item for item in assignments(stack) if wanted is None or wanted(item.target)]
-    readings = _everything(_Run(stack, secrets, redactor, ends, options or {}), chosen, progress)
+    run = _Run(stack, secrets, redactor, ends, options or {})
+    run.probe_seconds = probe_seconds(deadline)
+    readings = _everything(run, chosen, progress)
     return redacted(
         Snapshot(
             schema=SCHEMA,
@@ -76,6 +78,11 @@ def collect(
         ),
         redactor,
     )
+
+
+def probe_seconds(deadline: float) -> float:
+    """Return how long one probe may take: 3 s, in proportion more where more than 10 s are allowed in all."""
+    return PROBE_SECONDS * max(1.0, deadline / DEADLINE_SECONDS)
 
 
 def look(
@@ -172,6 +179,7 @@ class _Run:
         self.batch = system.Batch()
         self.results: queue.SimpleQueue[tuple[int, Reading]] = queue.SimpleQueue()
         self.started: dict[int, float] = {}
+        self.probe_seconds = PROBE_SECONDS
 
     def all(self, chosen: list[Assignment], progress: Callable[[int, int], None] | None) -> list[Reading]:
         if progress is not None:
@@ -217,7 +225,7 @@ class _Run:
             secrets=self.secrets,
             redactor=self.redactor,
             shared=self.shared,
-            ends=min(began + PROBE_SECONDS, self.ends - 0.05),
+            ends=min(began + self.probe_seconds, self.ends - 0.05),
             options=self.options,
         )
         facts, problem = None, None
