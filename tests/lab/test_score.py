@@ -145,8 +145,8 @@ def test_gates() -> None:
     elsewhere.system = "wishlins"
     assert not broken_gates(summary([*good, elsewhere, result(exact=True, path=True)], []))
     assert "AC@1 0.9" in broken_gates(summary([*good, elsewhere, result(), result()], []))[0]
-    assert not broken_gates(summary([*good, result(), result()], [])), "of one system 0.85 is demanded"
-    assert "AC@1 0.8" in broken_gates(summary([*good, *[result() for _ in range(4)]], []))[0]
+    assert not broken_gates(summary([*good, result(), result()], [])), "of one system: 2 of 21 may be wrong"
+    assert "AC@1 0.864" in broken_gates(summary([*good, *[result() for _ in range(3)]], []))[0]
     alarm = control("rostferrum", "load", diagnosis(found=("host/swap@host",)), None, RECOVERED_SECONDS)
     assert alarm is not None
     assert "false alarm" in broken_gates(summary(good, [alarm]))[0]
