@@ -22,7 +22,7 @@ from opsctl.probes.container_cgroup import (
 )
 from opsctl.probes.container_described import described
 from opsctl.probes.container_incidents import Incidents, recent
-from opsctl.probes.container_listing import Listing, of_service, own_containers, speaker
+from opsctl.probes.container_listing import Listing, speaker
 from opsctl.probes.container_parsing import (
     ended_badly,
     environment,
@@ -38,8 +38,6 @@ from opsctl.probes.docker_api import ApiError, DockerApi, api, cannot_look, cont
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
     from opsctl.stack.specs import ServiceSpec
-
-__all__ = ["of_service", "own_containers", "probe"]
 
 MAX_INSTANCES = 100
 TAIL_LINES = 8

@@ -33,7 +33,7 @@ def by_address(context: ProbeContext) -> ProbeContext:
     Raises:
         ProbeError: the engine cannot be asked, or the container has no address: it does not run.
     """
-    from opsctl.probes.container import of_service
+    from opsctl.probes.container_listing import of_service
     from opsctl.probes.docker_api import ApiError, api, cannot_look, containers
 
     service, compose = context.service, context.stack.spec.compose

@@ -126,7 +126,7 @@ def _of_unit(context: ProbeContext, unit: str, since: float) -> tuple[str, list[
 
 
 def _of_containers(context: ProbeContext, service: str, since: float) -> tuple[str, list[Line]]:
-    from opsctl.probes.container import own_containers
+    from opsctl.probes.container_listing import own_containers
     from opsctl.probes.docker_api import ApiError, api, containers
 
     engine = api(context)

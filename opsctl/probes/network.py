@@ -277,7 +277,7 @@ def _said_by_containers(
     context: ProbeContext, service: ServiceSpec, containers: list[dict[str, Any]]
 ) -> list[tuple[int, str]]:
     """Return what the engine said about ports when it last failed to start the service's containers."""
-    from opsctl.probes.container import own_containers
+    from opsctl.probes.container_listing import own_containers
     from opsctl.probes.docker_api import ApiError, api
 
     said: list[tuple[int, str]] = []
