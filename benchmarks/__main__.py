@@ -9,7 +9,7 @@ import tempfile
 
 from tabulate import tabulate
 
-NAMES = ("startup", "whole_look", "many_targets")
+NAMES = ("startup", "whole_look", "many_targets", "exporters")
 
 
 def keep_bytecode(folder: str) -> None:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+Row = tuple[str, str, str, bool]
+"""What was measured, its figures, their ratio with its limit, and whether it is within."""
+
 
 def seconds(argv: Sequence[str], environment: dict[str, str] | None = None) -> float:
     """Return the wall seconds of one run of a command; its output is thrown away."""
