@@ -314,7 +314,8 @@ def _is_current(
 
     What failed is tried again after `retry_seconds` at the latest. An older failure that nothing
     followed is over: the next attempt went well, or the alert is gone. So is one of a configuration
-    that was replaced since: the next attempt will tell.
+    that was replaced since: the next attempt will tell. A history has samples: what was counted between two
+    of them may be older than a configuration that was loaded between the two.
     """
     now = context.at.timestamp()
     most = (facts.retry_seconds or 0.0) + _MARGIN_SECONDS
@@ -328,8 +329,11 @@ def _is_current(
         if grows or (facts.active_alerts and item.attempts == item.failed):
             return True
         return False if grows is False and not facts.active_alerts else None
-    if now - failed_at > most or failed_at < (facts.config_loaded_at or 0.0):
+    loaded = facts.config_loaded_at or 0.0
+    if now - failed_at > most or failed_at < loaded:
         return False
+    if said is None and item.failed_after is not None and item.failed_after < loaded:
+        return None  # under the old configuration or under the new one
     sent = [at for at in (said.sent_at if said else None, item.last_sent_at) if at is not None]
     return not any(at > failed_at for at in sent)
 

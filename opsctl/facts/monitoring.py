@@ -71,6 +71,8 @@ class Integration(Record, frozen=True, kw_only=True):
             unit="seconds",
         ),
     ] = None
+    failed_after: float | None = None
+    """The sample before: the failure came between the two."""
     last_sent_at: Annotated[
         float | None,
         gauge(
@@ -100,6 +102,8 @@ class Link(Record, frozen=True, kw_only=True):
             unit="seconds",
         ),
     ] = None
+    failed_after: float | None = None
+    """The sample before: the failure came between the two."""
     last_sent_at: Annotated[
         float | None,
         gauge(

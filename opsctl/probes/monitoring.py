@@ -162,8 +162,12 @@ def _outcomes(
     series: dict[tuple[str, ...], parsing.Points], metrics: tuple[str, str], name: str
 ) -> dict[str, float | None]:
     attempts, failed = (series.get((metric, name), []) for metric in metrics)
-    last_failed, last_sent = parsing.last_outcomes(attempts, failed)
-    return {"last_failed_at": last_failed, "last_sent_at": last_sent}
+    last = parsing.last_outcomes(attempts, failed)
+    return {
+        "last_failed_at": last.failed_at,
+        "failed_after": last.failed_after,
+        "last_sent_at": last.sent_at,
+    }
 
 
 _ATTEMPTS = ("alertmanager_notification_requests_total", "alertmanager_notification_requests_failed_total")

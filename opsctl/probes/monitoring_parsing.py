@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -151,13 +151,21 @@ def since_up(samples: Points) -> tuple[int, float | None]:
     return failures, last_up
 
 
-def last_outcomes(attempts: Points, failed: Points) -> tuple[float | None, float | None]:
+class Outcomes(NamedTuple):
+    """When a failure and a success were counted last; the failure came after the sample before it."""
+
+    failed_at: float | None = None
+    sent_at: float | None = None
+    failed_after: float | None = None
+
+
+def last_outcomes(attempts: Points, failed: Points) -> Outcomes:
     """Return when a failure and when a success was counted last, from the samples of two totals.
 
     A total that shrinks was started anew: what it holds then has happened since.
     """
     before: dict[float, float] = dict(failed)
-    last_failed = last_sent = None
+    last_failed = last_sent = failed_after = previous_at = None
     previous: tuple[float, float] | None = None
     for at, tried in attempts:
         if at not in before:
@@ -167,11 +175,11 @@ def last_outcomes(attempts: Points, failed: Points) -> tuple[float | None, float
             new = tried - previous[0] if tried >= previous[0] else tried
             new_bad = bad - previous[1] if bad >= previous[1] else bad
             if new_bad > 0:
-                last_failed = at
+                last_failed, failed_after = at, previous_at
             if new > new_bad:
                 last_sent = at
-        previous = (tried, bad)
-    return last_failed, last_sent
+        previous, previous_at = (tried, bad), at
+    return Outcomes(last_failed, last_sent, failed_after)
 
 
 _LINE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}\n]*)\})? ([0-9.eE+-]+|NaN|[+-]Inf)(?: [0-9-]+)?")

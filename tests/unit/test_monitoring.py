@@ -140,13 +140,13 @@ def test_failures_in_a_row() -> None:
 @pytest.mark.parametrize(
     ("attempts", "failed", "outcome"),
     [
-        ([5, 6, 7, 8], [5, 6, 7, 8], (4, None)),
-        ([5, 6, 7, 8], [5, 6, 7, 7], (3, 4)),
-        ([5, 5, 5], [2, 2, 2], (None, None)),
-        ([5, 7], [5, 6], (2, 2)),
-        ([50, 1, 1], [50, 0, 0], (None, 2)),  # started anew, and well since
-        ([50, 2, 2], [50, 2, 2], (2, None)),
-        ([], [], (None, None)),
+        ([5, 6, 7, 8], [5, 6, 7, 8], (4, None, 3)),
+        ([5, 6, 7, 8], [5, 6, 7, 7], (3, 4, 2)),
+        ([5, 5, 5], [2, 2, 2], (None, None, None)),
+        ([5, 7], [5, 6], (2, 2, 1)),
+        ([50, 1, 1], [50, 0, 0], (None, 2, None)),  # started anew, and well since
+        ([50, 2, 2], [50, 2, 2], (2, None, 1)),
+        ([], [], (None, None, None)),
     ],
 )
 def test_outcomes_from_totals(attempts: list[float], failed: list[float], outcome: tuple[Any, Any]) -> None:
@@ -398,6 +398,16 @@ LOG = {"log": "docker compose logs"}
         ({"integrations": [telegram()], "failures": [], **LOG}, Status.OK),
         ({"integrations": [telegram()], "failures": [said()], "config_loaded_at": AT - 5, **LOG}, Status.OK),
         ({"integrations": [telegram(last_failed_at=AT - 20)], "history": True}, Status.CRITICAL),
+        (
+            {"integrations": [telegram(last_failed_at=AT - 2, failed_after=AT - 7)], "history": True}
+            | {"config_loaded_at": AT - 8},
+            Status.CRITICAL,
+        ),
+        (  # counted between two samples, and the configuration was replaced between the two
+            {"integrations": [telegram(last_failed_at=AT - 2, failed_after=AT - 7)], "history": True}
+            | {"config_loaded_at": AT - 5},
+            Status.UNKNOWN,
+        ),
         (
             {"integrations": [telegram(last_failed_at=AT - 20, last_sent_at=AT - 5)], "history": True},
             Status.OK,

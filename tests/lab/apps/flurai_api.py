@@ -57,8 +57,8 @@ catalogue = Database(f"{address(readers)}?load_balance_hosts=random", size=50 + 
 cache = redis.Redis(
     host=os.environ["REDIS_HOST"],
     port=int(os.environ["REDIS_PORT"]),
-    socket_timeout=2,
-    socket_connect_timeout=2,
+    socket_timeout=1,
+    socket_connect_timeout=1,
 )
 
 

@@ -14,7 +14,7 @@ from shared_parts import Database, measured
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 measured(app)
 database = Database()
-cache = redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=2, socket_connect_timeout=2)
+cache = redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=1, socket_connect_timeout=1)
 
 
 @app.get("/live")

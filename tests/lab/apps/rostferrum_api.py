@@ -13,7 +13,7 @@ app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 measured(app)
 database = Database()
 cache = redis.Redis.from_url(
-    os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"), socket_timeout=2, socket_connect_timeout=2
+    os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"), socket_timeout=1, socket_connect_timeout=1
 )
 
 

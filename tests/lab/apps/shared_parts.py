@@ -88,7 +88,7 @@ class Database:
                 kwargs=options,
                 min_size=self.kept,
                 max_size=self.size,
-                timeout=2,
+                timeout=1,
                 reconnect_timeout=1,
                 open=True,
                 check=psycopg_pool.ConnectionPool.check_connection,

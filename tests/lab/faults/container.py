@@ -30,7 +30,13 @@ def backend_container_stopped(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker start {lab.id('backend')}")
 
 
-@fault("wishlins", "freemarket", expect=[("container/exited", "frontend")], shows=[("http/status", "site")])
+@fault(
+    "wishlins",
+    "freemarket",
+    expect=[("container/exited", "frontend")],
+    shows=[("http/status|http/timeout", "site")],
+    hangs=True,
+)
 def frontend_container_killed(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker update --restart=no {lab.id('frontend')}; docker kill {lab.id('frontend')}")
     lab.see_load()

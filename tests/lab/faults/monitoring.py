@@ -35,12 +35,15 @@ def _failures(lab: ComposeSystem, integration: str) -> int:
 
 
 def _more_failures(lab: ComposeSystem, integration: str, than: int) -> None:
-    """Wait until more attempts have failed than before."""
+    """Wait until more attempts have failed than before, and Prometheus saw it of the new configuration."""
     lab.wait(
         f"test \"$({FAILED} | grep '{integration}' | sed 's/.* //')\" -gt {than}",
         "an attempt that failed",
         60,
     )
+    total = f'alertmanager_notification_requests_failed_total{{integration="{integration}"}}'
+    loaded = "max(time() - alertmanager_config_last_reload_success_timestamp_seconds) > 11"
+    _asked(lab, f"query=max(changes({total}[11s])) >= 1 and {loaded}", "a failure in its history")
 
 
 @fault(

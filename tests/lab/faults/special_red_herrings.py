@@ -158,9 +158,10 @@ def a_failed_job_beside_a_stopped_bot(lab: ComposeSystem) -> Iterator[None]:
 @fault(
     "freemarket",
     expect=[("container/exited", "frontend")],
-    shows=[("http/status", "site")],
+    shows=[("http/status|http/timeout", "site")],
     innocent=["redis/*"],
     special="red-herring",
+    hangs=True,
 )
 def a_crowded_cache_beside_a_killed_frontend(lab: ComposeSystem) -> Iterator[None]:
     """Redis has 200,000 keys and has seen many misses, and both are as they should be."""
