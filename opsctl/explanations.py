@@ -104,6 +104,11 @@ class Explanations:
             for name, service in services.items()
             if not service.unit and not inside.isdisjoint(self.ancestors[name])
         }
+        self._mere_pages = {
+            name: set(service.depends_on)
+            for name, service in services.items()
+            if not service.unit and not service.container
+        }
         self._all_contained = bool(inside) and not any(service.unit for service in services.values())
         self._container_names = inside | {service.container for service in services.values()}
         self._scopes: dict[str, dict[str, Scopes]] = {}
@@ -236,8 +241,16 @@ class Explanations:
         if not paths:
             if mount == "/":
                 return True
-            paths = tuple(self._files.get(effect.target, ()))
+            paths = tuple(self._files_of(effect))
         return any(_mount_of(path, self._mounts | {mount}) == mount for path in paths)
+
+    def _files_of(self, effect: Finding) -> set[str]:
+        """Return where the service of a finding has files; that of mere pages has those of who makes them."""
+        own = self._files.get(effect.target)
+        if own or effect.target not in self._mere_pages:
+            return set(own or ())
+        makers = self._mere_pages[effect.target].difference(self._through.get(effect.target_id, ()))
+        return {path for maker in makers for path in self._files.get(maker, ())}
 
 
 def _mount_of(path: str, mounts: set[str]) -> str:

@@ -10,7 +10,7 @@ from opsctl.causes import Causes, rank
 from opsctl.diagnose import role_of
 from opsctl.explanations import Explanations
 from opsctl.judge import is_down
-from opsctl.model import Finding
+from opsctl.model import Finding, ServiceSummary
 from opsctl.runbooks import all_runbooks, code_class, effect
 from tests.unit.findings import finding, services
 
@@ -144,3 +144,22 @@ def test_any_text_is_an_entry(text: str, code: str, own: str) -> None:
     assert item.fits(code, own) in (True, False)
     assert item.names(code) in (True, False)
     assert code_class(code) or not code
+
+
+def test_pages_without_a_process_lie_where_those_who_make_them_have_their_files() -> None:
+    files = {"backend": ["/srv/shop/storage"], "nginx": ["/var/log/nginx"]}
+    stack = {
+        **services(backend=[], nginx=["backend"]),
+        "pages": ServiceSummary(depends_on=("backend", "nginx")),
+    }
+    stack["backend"] = ServiceSummary(unit="shop.service")
+    for mount, alone in (("/srv/shop", True), ("/var/log/nginx", False)):
+        findings = (finding("host/inodes-full", "host", subject=mount), answers(500, "pages"))
+        by = Explanations(
+            stack, {}, all_runbooks(), mounts=["/", *files["nginx"], "/srv/shop"], files=files,
+            through={findings[1].target_id: frozenset({"nginx"})}, witnesses=findings,
+        )  # fmt: skip
+        found = names(rank(findings, by, role_of, is_down))
+        assert found == (
+            {"host/inodes-full:host"} if alone else {"host/inodes-full:host", "http/status:pages"}
+        )

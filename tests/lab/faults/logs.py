@@ -105,7 +105,8 @@ def administration_with_a_bug(lab: System) -> Iterator[None]:
     bug = "fail($root, 'Call to undefined method App\\\\Models\\\\Dish::tags() at MenuController.php:41');"
     index = "/var/www/iiko-base/frontend/public/index.php"
     with edited(lab, index, "try {", f"{bug}\ntry {{"):
-        lab.see_load()
+        answer = "curl -sk -m 5 -o /dev/null -w '%{http_code}' https://vezuroll.ru/"
+        lab.wait(f"[ $({answer}) = 500 ]", "the bug to be loaded; PHP's cache looks every two seconds", 10)
         lab.see_load()
         yield
 
