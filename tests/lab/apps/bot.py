@@ -38,7 +38,7 @@ async def ask_backend() -> None:
 
 
 async def main() -> None:
-    token = os.environ.get(os.environ.get("TOKEN_VARIABLE", "BOT_TOKEN"), "")
+    token = os.environ.get(os.environ.get("BOT_READS", "BOT_TOKEN"), "")
     if not token:
         log.critical("BOT_TOKEN is not set")
         sys.exit(1)

@@ -196,7 +196,7 @@ class Freemarket(ComposeSystem):
         write(
             f"{FOLDER}/.env",
             "POSTGRES_USER=freemarket_user\nPOSTGRES_PASSWORD=kept-7d20e4\nPOSTGRES_DB=freemarket_db\n"
-            f"DB_PASSWORD=kept-7d20e4\nTELEGRAM_BOT_TOKEN={TOKEN}\nTOKEN_VARIABLE=TELEGRAM_BOT_TOKEN\n"
+            f"DB_PASSWORD=kept-7d20e4\nTELEGRAM_BOT_TOKEN={TOKEN}\nBOT_READS=TELEGRAM_BOT_TOKEN\n"
             f"DATABASE_URL={URL}\nREDIS_URL=redis://redis:6379/0\n"
             "TELEGRAM_API=http://telegram.lab:8081\nBACKEND_URL=http://backend:8000/users/1\n",
         )
