@@ -79,12 +79,12 @@ class Analysis:
             self._last = at if self._last is None else max(self._last, at)
             if at >= self._now - WINDOW_SECONDS:
                 self._entries += 1 + entry.quiet_before
-        if not _tells_of_failure(entry):
+        if not tells_of_failure(entry):
             return None
-        mere = not _failed(entry)
+        mere = not failed(entry)
         judge = meaning_of_warning if mere else meaning
         group = self._templates.add(
-            entry.key, "warning" if mere else "error", lambda: _meaning(judge, entry, self._format)
+            entry.key, "warning" if mere else "error", lambda: meaning_of_entry(judge, entry, self._format)
         )
         if group.meaning.category == CLIENT:
             return None
@@ -160,7 +160,7 @@ def _unique(templates: list[LogTemplate]) -> list[LogTemplate]:
     return list({item.id: item for item in reversed(templates)}.values())[::-1]
 
 
-def _meaning(judge: Callable[[str, str], Meaning], entry: Entry, format: str) -> Meaning:
+def meaning_of_entry(judge: Callable[[str, str], Meaning], entry: Entry, format: str) -> Meaning:
     """Judge the exception first: it is the most precise; the message names what was being done."""
     if entry.exception:
         found = judge(f"{entry.exception} {entry.detail}", format)
@@ -184,15 +184,15 @@ _FAILURE_WORDS = (
 )
 
 
-def _failed(entry: Entry) -> bool:
+def failed(entry: Entry) -> bool:
     """Return whether an entry says itself that something failed."""
     return entry.is_error or (bool(entry.exception) and not entry.level)
 
 
-def _tells_of_failure(entry: Entry) -> bool:
+def tells_of_failure(entry: Entry) -> bool:
     """Return whether an entry is worth asking what it means."""
     warning = entry.level == "warning" and not entry.traceback
-    return _failed(entry) or warning or (not entry.level and _sounds_like_failure(entry.message))
+    return failed(entry) or warning or (not entry.level and _sounds_like_failure(entry.message))
 
 
 def _sounds_like_failure(message: str) -> bool:

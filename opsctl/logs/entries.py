@@ -24,7 +24,7 @@ _CONTINUES = Pattern(
     r"|\(Background on this|\[parameters: |DETAIL: |HINT: |LINE \d|-->|\^|\}|$"
     r"|Multiple connection attempts failed|- host: "
 )
-_JOINS = Pattern(r"\b(?:DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):\s")
+JOINS = Pattern(r"\b(?:DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):\s")
 _GROUP = Pattern(r"^(?: {0,80}\| ?){1,8}")
 """The bars that Python draws before the lines of exception groups."""
 _EXCEPTION = Pattern(
@@ -131,9 +131,9 @@ def assemble(lines: Iterable[Line], format: str) -> Assembly:
     for line in lines:
         text = line.text[:MAX_LINE]
         first = text[:1]
-        if quiet < SAMPLE and _is_head(text, first, format) and not may_fail(text):
+        if quiet < SAMPLE and is_head(text, first, format) and not may_fail(text):
             result.count(understood)
-            if format == "postgres" and _JOINS.search(text, 0, 300):
+            if format == "postgres" and JOINS.search(text, 0, 300):
                 continue  # goes with the entry above, whichever that is
             signs.active = signs.active or _tells_of_failure(current)
             if signs.active:
@@ -143,13 +143,13 @@ def assemble(lines: Iterable[Line], format: str) -> Assembly:
         head = read(text) if first and first not in " \t" else None
         if head is not None and head.joins:
             if current is not None:
-                _add_body(current, text, head.message)
+                add_body(current, text, head.message)
             result.count(True)
             continue
-        if head is None and (not text.strip() or (passed is not None and _belongs(None, text, format))):
+        if head is None and (not text.strip() or (passed is not None and belongs(None, text, format))):
             continue
-        if head is None and current is not None and _belongs(current, text, format):
-            _add_body(current, text, "")
+        if head is None and current is not None and belongs(current, text, format):
+            add_body(current, text, "")
             result.count(True)
             continue
         if head is None and format in _HEADED:  # the end of an entry that was cut, or another format
@@ -157,7 +157,7 @@ def assemble(lines: Iterable[Line], format: str) -> Assembly:
             continue
         signs.active = signs.active or _tells_of_failure(current)
         understood = head is not None
-        current = _unread(line, text) if head is None else _entry(line, head)
+        current = unread_entry(line, text) if head is None else entry_of(line, head)
         current.quiet_before = quiet if result.entries else 0
         _note_signs(signs, current, text)
         quiet, passed = 0, None
@@ -165,13 +165,13 @@ def assemble(lines: Iterable[Line], format: str) -> Assembly:
         result.entries.append(current)
     if passed is not None:
         head = read(passed.text[:MAX_LINE])
-        last = _entry(passed, head) if head is not None else _unread(passed, passed.text)
+        last = entry_of(passed, head) if head is not None else unread_entry(passed, passed.text)
         last.quiet_before = quiet - 1
         result.entries.append(last)
     return result
 
 
-def _is_head(text: str, first: str, format: str) -> bool:
+def is_head(text: str, first: str, format: str) -> bool:
     """Return whether a line begins an entry for certain, by its first characters alone."""
     if format == "laravel":
         return first == "[" and text[5:6] == "-" and text.find("] ", 20, 40) > 0
@@ -195,7 +195,8 @@ def _note_signs(signs: Signs, entry: Entry, text: str) -> None:
     entry.back, entry.started = signs.back, signs.started
 
 
-def _entry(line: Line, head: Head) -> Entry:
+def entry_of(line: Line, head: Head) -> Entry:
+    """Return the entry that begins with a line."""
     known = line.time is not None
     message, _, body = head.message.partition("\n")
     entry = Entry(
@@ -203,11 +204,12 @@ def _entry(line: Line, head: Head) -> Entry:
     )
     entry.route = head.route
     for extra in body.split("\n")[:MAX_BODY_LINES] if body else ():
-        _add_body(entry, extra, "")
+        add_body(entry, extra, "")
     return entry
 
 
-def _unread(line: Line, text: str) -> Entry:
+def unread_entry(line: Line, text: str) -> Entry:
+    """Return the entry of a line that is of no format."""
     entry = Entry(line.time, False, line.level, text)
     if text.startswith(_TRACEBACK):
         entry.traceback, entry.message = True, ""
@@ -216,7 +218,7 @@ def _unread(line: Line, text: str) -> Entry:
     return entry
 
 
-def _belongs(current: Entry | None, text: str, format: str) -> bool:
+def belongs(current: Entry | None, text: str, format: str) -> bool:
     """Return whether a line without a head goes on with the entry above."""
     if format in _HEADED:
         return True
@@ -229,7 +231,8 @@ def _belongs(current: Entry | None, text: str, format: str) -> bool:
     return current.is_error and not current.exception and bool(_EXCEPTION.match(text))
 
 
-def _add_body(entry: Entry, text: str, detail: str) -> None:
+def add_body(entry: Entry, text: str, detail: str) -> None:
+    """Add a line to the entry that it goes on with."""
     entry.lines += 1
     if entry.lines > MAX_BODY_LINES:
         return
