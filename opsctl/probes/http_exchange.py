@@ -11,6 +11,7 @@ import contextlib
 import errno
 import functools
 import http.client
+import io
 import queue
 import socket
 import ssl
@@ -26,6 +27,8 @@ from opsctl.probes.connection import connection_state
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from typing_extensions import Buffer
 
 MAX_BODY = 64 * 1024
 USER_AGENT = f"opsctl/{__version__}"
@@ -76,12 +79,13 @@ def lookup(host: str, port: int, seconds: float) -> list[tuple[int, tuple[str, i
     Raises:
         OSError: there is no such name, or no name server answered in time.
     """
+    with contextlib.suppress(OSError, UnicodeError):  # an address is its own answer, and takes no thread
+        return _addresses(host, port, socket.AI_NUMERICHOST)
     answers: queue.SimpleQueue[list[tuple[int, tuple[str, int]]] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.put([(entry[0], (str(entry[4][0]), port)) for entry in found])
+            answers.put(_addresses(host, port))
         except (OSError, UnicodeError) as error:
             answers.put(error if isinstance(error, OSError) else socket.gaierror(-2, str(error)))
 
@@ -94,6 +98,11 @@ def lookup(host: str, port: int, seconds: float) -> list[tuple[int, tuple[str, i
     if isinstance(found, OSError):
         raise found
     return found
+
+
+def _addresses(host: str, port: int, flags: int = 0) -> list[tuple[int, tuple[str, int]]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(entry[0], (str(entry[4][0]), port)) for entry in found]
 
 
 def exchange(
@@ -141,26 +150,19 @@ def _exchange(
     addresses = lookup(host, port, ends - time.monotonic())
     done("resolve", "connect")
     plain = connect_any(addresses, ends)
-    # the watchdog ends every later read and write at the deadline, however slowly bytes drip in
-    watchdog = threading.Timer(max(ends - time.monotonic(), 0.01), _shut, (plain,))
-    watchdog.daemon = True
-    watchdog.start()
     stream: socket.socket = plain
     try:
         done("connect", "tls" if secure else "processing")
         if secure:
             name = route.host.partition(":")[0] or parts.hostname or host
+            plain.settimeout(_left(ends))  # of the whole handshake
             secured = _tls_context(route).wrap_socket(plain, server_hostname=name)
             stream = secured
             done("tls", "processing")
             result.tls_version = secured.version() or ""
             result.certificate_end = str((secured.getpeercert() or {}).get("notAfter") or "")
-        _talk(stream, parts, route, method, cookies, result, done)
-        if time.monotonic() >= ends:  # the watchdog's cut looks like the end of a body without a length
-            result.phase = "transfer"
-            raise TimeoutError
+        _talk(_Hurried(stream, ends), parts, route, method, cookies, result, done)
     finally:
-        watchdog.cancel()
         with contextlib.suppress(OSError):
             stream.close()
         with contextlib.suppress(OSError):
@@ -197,9 +199,47 @@ def connect_any(addresses: list[tuple[int, tuple[str, int]]], ends: float) -> so
     raise failure
 
 
-def _shut(stream: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(stream, socket.SHUT_RDWR)
+class _Reader(io.RawIOBase):
+    """What comes in over a socket until `ends`, however slowly bytes drip in."""
+
+    def __init__(self, stream: socket.socket, ends: float) -> None:
+        self._stream, self._ends = stream, ends
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        self._stream.settimeout(_left(self._ends))
+        return self._stream.recv_into(buffer)
+
+
+class _Hurried:
+    """A connected socket that has no time after `ends`, as http.client asks for one; others close it."""
+
+    def __init__(self, stream: socket.socket, ends: float) -> None:
+        self._stream, self._ends = stream, ends
+
+    def sendall(self, data: bytes) -> None:
+        self._stream.settimeout(_left(self._ends))  # of all of it
+        self._stream.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self._stream, self._ends))
+
+    def close(self) -> None:
+        pass
+
+
+def _left(ends: float) -> float:
+    """Return the seconds until `ends`.
+
+    Raises:
+        TimeoutError: it is over.
+    """
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _tls_context(route: Route) -> ssl.SSLContext:
@@ -217,7 +257,7 @@ def _made_context(ca_file: str | None, verify: bool, _changed: int) -> ssl.SSLCo
 
 
 def _talk(
-    stream: socket.socket,
+    stream: _Hurried,
     parts: SplitResult,
     route: Route,
     method: str,

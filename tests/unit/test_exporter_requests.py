@@ -87,7 +87,7 @@ def test_gzip_is_used_where_it_is_accepted(header: str, accepted: bool) -> None:
 
 
 def test_an_answer_on_the_wire() -> None:
-    body = b"x 1\n" * 1000
+    body = b"x 1\n" * 2000
     asked = Request("GET", "/", headers={"accept-encoding": "gzip"})
     head, _, sent = encoded(Answer(200, body), asked, {"X-Frame-Options": "deny\r\nEvil: 1"}, True).partition(
         b"\r\n\r\n"
@@ -103,6 +103,8 @@ def test_an_answer_on_the_wire() -> None:
     assert nothing == b""
     assert f"Content-Length: {len(sent)}".encode() in without
     assert b"Connection: close" in without
+    small = b"x 1\n" * 100
+    assert encoded(Answer(200, small), asked, {}, True).endswith(b"\r\n\r\n" + small)
     assert encoded(line(405, "no", Allow="GET"), None, {}, False).startswith(
         b"HTTP/1.1 405 Method Not Allowed\r\n"
     )
