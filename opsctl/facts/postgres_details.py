@@ -136,3 +136,11 @@ class PostgresDetails(Record, frozen=True, kw_only=True):
         int | None,
         gauge("opsctl_postgres_other_databases_read", "Those of them whose tables were read in time"),
     ] = None
+    other_databases_age: Annotated[
+        float | None,
+        gauge(
+            "opsctl_postgres_other_databases_age_seconds",
+            "How long ago the tables were read that were read first of these",
+            unit="seconds",
+        ),
+    ] = None

@@ -6,36 +6,41 @@ kept back for superusers are tried through the local socket.
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from opsctl.facts.base import Connection, FactProblem
+from opsctl.facts.base import Connection
 from opsctl.facts.postgres import PostgresFacts
 from opsctl.facts.postgres_relations import Database, Index, Sequence, Table
 from opsctl.facts.postgres_replication import Replica, Slot
 from opsctl.facts.postgres_sessions import LockCount
-from opsctl.facts.postgres_settings import Window
 from opsctl.probes import postgres_details as details
 from opsctl.probes import postgres_parsing as parsing
 from opsctl.probes import postgres_queries as queries
 from opsctl.probes.addresses import beyond_loopback
 from opsctl.probes.postgres_connection import Asker, Unreachable, connect, parameters
+from opsctl.probes.postgres_kept import kept_asker
+from opsctl.probes.postgres_window import second_sample, since_the_last_look
+from opsctl.probes.remembering import for_metrics, memory, remembered
 from opsctl.stack.specs import PostgresSpec
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
 
-WINDOW_SECONDS = 1.2
-"""Backends hand in their counters about once a second; a shorter window would miss them."""
-
 SIZE_SECONDS = 0.5
 """Sizes are read file by file; with very many of them they are left out rather than waited for."""
-
+ALL_SIZES_SECONDS = 1.5
+SIZES_AGAIN_SECONDS = 30.0
+"""For how long metrics show the same sizes: the server looks at every file for them."""
 
 ALL_STATEMENTS = 100
 """How many statements metrics show."""
+
+REMEMBERED_SECONDS = 60.0
+"""For how long metrics believe what files say: where the data is, which migrations the code has."""
 
 
 def probe(context: ProbeContext) -> PostgresFacts:
@@ -48,15 +53,20 @@ def probe(context: ProbeContext) -> PostgresFacts:
         "database": str(values.get("dbname") or ""),
         "user": str(values.get("user") or ""),
         "in_container": bool(context.service.container),
-        "data_directory": "" if context.service.container else _data_directory(context, spec, values),
+        "data_directory": ""
+        if context.service.container
+        else remembered(
+            context, "folder", REMEMBERED_SECONDS, lambda: _data_directory(context, spec, values)
+        ),
         "may_be_exposed": spec.exposed,
         "should_be_replica": spec.replica,
         "expected_replicas": spec.replicas,
         "pools": parsing.pool_shares(context.stack.spec.services, context.target.service),
     }
+    store = memory(context) if for_metrics(context) else None
     began = time.monotonic()
     try:
-        asker = connect(context, values)
+        asker = connect(context, values) if store is None else kept_asker(context, values, store)
     except Unreachable as unreachable:
         if unreachable.connection.state != "clients-exhausted":
             failed = _or_stranger(context, values, unreachable.connection)
@@ -68,7 +78,7 @@ def probe(context: ProbeContext) -> PostgresFacts:
         asker, base["reserved_path"] = reserved
         connection = unreachable.connection
     else:
-        seconds = time.monotonic() - began
+        seconds = asker.login_seconds or time.monotonic() - began
         base["connect_seconds"] = seconds
         connection = Connection(state="ok", address=context.target.address, seconds=seconds)
     try:
@@ -104,9 +114,12 @@ def _or_stranger(context: ProbeContext, values: dict[str, Any], connection: Conn
 def _data_directory(context: ProbeContext, spec: PostgresSpec, values: dict[str, Any]) -> str:
     from opsctl.probes.postgres_files import data_directory
 
+    if context.service.container:
+        return ""
     if spec.data_directory:
         return str(context.stack.path(spec.data_directory))
-    return data_directory(str(values.get("host") or ""), str(values.get("port") or ""))
+    host, port = str(values.get("host") or ""), str(values.get("port") or "")
+    return remembered(context, "folder", REMEMBERED_SECONDS, lambda: data_directory(host, port))
 
 
 def _reserved(context: ProbeContext, values: dict[str, Any]) -> tuple[Asker, str] | None:
@@ -148,12 +161,12 @@ def _read(
     asker: Asker, spec: PostgresSpec, context: ProbeContext, parameters: dict[str, Any]
 ) -> dict[str, Any]:
     """Ask everything; what cannot be answered is left out and noted in `asker.problems`."""
-    detailed = details.wanted(context)
-    rows = asker.ask("server", queries.server(details.MORE_SETTINGS if detailed else ()))
+    detailed = for_metrics(context)
+    rows = asker.ask("server", queries.SERVER)
     if not rows:
         return {}
     server = rows[0]
-    version, settings = int(server["number"]), server["settings"]
+    version, settings = int(server["number"]), _settings(asker, server, detailed)
     listen = parsing.setting_text(settings, "listen_addresses")
     addresses = [item.strip() for item in (listen or "").split(",") if item.strip()]
     values: dict[str, Any] = {
@@ -173,25 +186,40 @@ def _read(
     }
     activity = asker.ask("sessions", queries.ACTIVITY)
     _sessions(asker, values, activity, version)
-    _databases(asker, values, detailed)
+    _databases(asker, values, context)
     first_sample = time.monotonic()
     statements = _statements(asker, version, server["statements_schema"], detailed)
     _tables(asker, values, spec, detailed)
     _replication(asker, values, version)
     _write_ahead_log(asker, values, settings, version)
-    _migrations(asker, values, spec, context)
+    if spec.migrations:
+        from opsctl.probes.postgres_migrations import ask_migrations
+
+        values |= remembered(
+            context, "migrations", REMEMBERED_SECONDS, lambda: ask_migrations(asker, spec, context)
+        )
     reasons = parsing.reasons_for_second_sample(values, activity)
-    again: list[dict[str, Any]] = []
-    if reasons and asker.alive and context.left > WINDOW_SECONDS + 0.4:
-        time.sleep(max(0.0, WINDOW_SECONDS - (time.monotonic() - first_sample)))
-        values["window"] = _window(asker, values, time.monotonic() - first_sample)
-        if "statements" in reasons:
-            again = _statements(asker, version, server["statements_schema"], detailed)
+    if detailed:
+        statements, again = since_the_last_look(context, values, reasons, statements)
+    else:
+        ask = functools.partial(_statements, asker, version, server["statements_schema"], detailed)
+        again = second_sample(asker, values, reasons, first_sample, ask, context)
     most = ALL_STATEMENTS if detailed else parsing.MAX_STATEMENTS
     values["statements"] = parsing.merged_statements(statements, again, most)
     if detailed and asker.alive:
         details.add_details(asker, values, settings, activity, parameters, context)
     return values
+
+
+def _settings(asker: Asker, server: dict[str, Any], detailed: bool) -> dict[str, Any]:
+    """Return rows of pg_settings by name; a session reads them anew when the server was told to."""
+    loaded = (asker.settings or ("",))[0]
+    if asker.settings is None or loaded != server["configured_at"]:
+        rows = asker.ask("settings", queries.settings(details.MORE_SETTINGS if detailed else ()))
+        if not rows:
+            return {}
+        asker.settings = (server["configured_at"], rows[0]["settings"] or {})
+    return asker.settings[1]
 
 
 def _sessions(asker: Asker, values: dict[str, Any], activity: list[dict[str, Any]], version: int) -> None:
@@ -209,12 +237,17 @@ def _sessions(asker: Asker, values: dict[str, Any], activity: list[dict[str, Any
     values["sessions"] = parsing.sessions(activity, waiting)
 
 
-def _databases(asker: Asker, values: dict[str, Any], detailed: bool) -> None:
-    query, seconds = (queries.SIZES, SIZE_SECONDS)
-    if detailed:
-        query, seconds = (queries.ALL_SIZES, details.ALL_SIZES_SECONDS)
-    sizes = {row["datname"]: row["size"] for row in asker.ask("database sizes", query, seconds=seconds)}
-    most = details.MAX_DATABASES if detailed else queries.MAX_DATABASES
+def _databases(asker: Asker, values: dict[str, Any], context: ProbeContext) -> None:
+    if for_metrics(context):
+        query, seconds, most = queries.ALL_SIZES, ALL_SIZES_SECONDS, details.MAX_DATABASES
+    else:
+        query, seconds, most = queries.SIZES, SIZE_SECONDS, queries.MAX_DATABASES
+
+    def ask() -> dict[str, int | None]:
+        rows = asker.ask("database sizes", query, seconds=seconds)
+        return {row["datname"]: row["size"] for row in rows} or {"": None}  # not retried at once
+
+    sizes = remembered(context, "sizes", SIZES_AGAIN_SECONDS, ask)
     rows = asker.ask("databases", queries.databases(most))
     values["databases"] = [Database(size=sizes.get(row["datname"]), **row) for row in rows]
 
@@ -279,61 +312,3 @@ def _write_ahead_log(asker: Asker, values: dict[str, Any], settings: Any, versio
     ):
         for row in asker.ask(part, query):
             values |= {key: value for key, value in row.items() if value is not None}
-
-
-def _migrations(asker: Asker, values: dict[str, Any], spec: PostgresSpec, context: ProbeContext) -> None:
-    if not spec.migrations:
-        return
-    from opsctl.probes import postgres_migrations as migrations
-
-    if not spec.migrations_path:
-        message = "migrations: the stack file names no migrations_path"
-        asker.problems.append(FactProblem(part="migrations", code="missing", message=message))
-        return
-    folder = context.stack.path(spec.migrations_path)
-    try:
-        files = migrations.read_files(spec.migrations, folder)
-    except OSError as error:
-        message = f"migrations: {folder}: {error.strerror or error}"[:300]
-        asker.problems.append(FactProblem(part="migrations", code="missing", message=message))
-        return
-    table, column = migrations.TABLES[spec.migrations]
-    noted = len(asker.problems)
-    state = asker.ask("migrations", _TABLE_STATE, (table, table))
-    if len(asker.problems) > noted:
-        return
-    applied: list[dict[str, Any]] = []
-    if state and state[0]["locked"]:
-        message = f"migrations: {table} is locked; a migration may be running"
-        asker.problems.append(FactProblem(part="migrations", code="timeout", message=message))
-        return
-    if state and state[0]["there"]:
-        applied = asker.ask("migrations", f"select {column} from {table} order by 1 limit 10000")
-        if len(asker.problems) > noted:
-            return
-    names = migrations.applied_names(applied, column)
-    values["migrations"] = [migrations.migrations(spec.migrations, files, names)]
-
-
-_TABLE_STATE = """
-select to_regclass(%s) is not null as there,
-       exists (select from pg_catalog.pg_locks where relation = to_regclass(%s)::oid
-                  and mode = 'AccessExclusiveLock') as locked
-"""
-
-
-def _window(asker: Asker, values: dict[str, Any], seconds: float) -> Window | None:
-    databases = asker.ask("second sample", queries.databases())
-    rows = asker.ask("second sample", queries.window(values["version_number"]))
-    if not rows:
-        return None
-
-    def change(field: str, before: int | None) -> int | None:
-        return None if before is None or rows[0][field] is None else max(int(rows[0][field]) - before, 0)
-
-    return Window(
-        seconds=seconds,
-        **parsing.database_changes(values["databases"], databases),
-        checkpoints_requested=change("checkpoints_requested", values.get("checkpoints_requested")),
-        wal_bytes=change("wal_position", values.get("wal_position")),
-    )

@@ -158,11 +158,22 @@ class Asker:
 
         self.context, self.connection = context, connection
         self.problems: list[FactProblem] = []
+        self.settings: tuple[str, dict[str, Any]] | None = None
+        """When this session read its configuration, and rows of pg_settings by name as of then."""
+        self.login_seconds: float | None = None
+        """How long the login took, where it was in an earlier look."""
         self.cut_off = False
         self._cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
-        self._guard = threading.Timer(max(context.left - MARGIN_SECONDS, 0.05), self._cut)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Cut the line when the time is over."""
+        self._guard = threading.Timer(max(self.context.left - MARGIN_SECONDS, 0.05), self._cut)
         self._guard.daemon = True
         self._guard.start()
+
+    def _unwatch(self) -> None:
+        self._guard.cancel()
 
     def _cut(self) -> None:
         """Cut the line to a server that stopped answering; the waiting question then fails."""
@@ -174,7 +185,11 @@ class Asker:
 
     def close(self) -> None:
         """Close the connection."""
-        self._guard.cancel()
+        self.discard()
+
+    def discard(self) -> None:
+        """Close the connection, also where it could be kept."""
+        self._unwatch()
         with contextlib.suppress(Exception):
             self.connection.close()
 
@@ -195,11 +210,11 @@ class Asker:
         allowed = int(max(min(left, seconds or left), 0.05) * 1000)
         head = (
             f"begin read only; set local statement_timeout = {allowed}; "
-            f"set local lock_timeout = {LOCK_MILLISECONDS}; "
+            f"set local lock_timeout = {LOCK_MILLISECONDS}; set local jit = off; "
         )
         try:
             self._cursor.execute(head + query + "; commit", values or None)
-            for _ in range(3):
+            for _ in range(4):
                 self._cursor.nextset()
             return list(self._cursor.fetchall())
         except BaseException:
@@ -306,6 +321,15 @@ def connect(context: ProbeContext, values: dict[str, Any]) -> Asker:
     Raises:
         Unreachable: it did not come about; its `connection` says why.
     """
+    return Asker(context, open_connection(context, values))
+
+
+def open_connection(context: ProbeContext, values: dict[str, Any]) -> Any:
+    """Return a connection in autocommit; the caller closes it.
+
+    Raises:
+        Unreachable: it did not come about; its `connection` says why.
+    """
     import psycopg
 
     address = context.target.address
@@ -316,7 +340,7 @@ def connect(context: ProbeContext, values: dict[str, Any]) -> Asker:
             words = found.error or f"{host}: the name server does not answer"
             raise Unreachable(Connection(state="name-unresolved", detail=words[:300], address=address))
     try:
-        return Asker(context, psycopg.connect(**values, autocommit=True))
+        return psycopg.connect(**values, autocommit=True)
     except (psycopg.Error, OSError) as error:
         raise Unreachable(failure(error, address)) from None
 

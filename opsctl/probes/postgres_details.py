@@ -1,22 +1,17 @@
 """What only metrics want of a PostgreSQL: more settings, all tables of all databases, known sets from 0.
 
-Nothing here runs for `diagnose`. Each further database gets one short connection, the busiest
-first, for as long as half of the time that is left lasts.
+Nothing here runs for `diagnose`.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from opsctl.facts.base import FactProblem
 from opsctl.facts.postgres_details import Checkpointer, MoreSettings, PostgresDetails
-from opsctl.facts.postgres_relations import Table
 from opsctl.facts.postgres_sessions import Activity, LockCount
-from opsctl.probes import postgres_queries as queries
-from opsctl.probes.postgres_connection import Unreachable, connect
+from opsctl.probes.postgres_others import other_databases
 from opsctl.probes.postgres_parsing import setting_number, setting_text
 
 if TYPE_CHECKING:
@@ -51,8 +46,6 @@ LOCK_MODES = (
 MAX_DATABASES = 5000
 MAX_KINDS_OF_SESSIONS = 300
 """So many different sessions keep all their labels; beyond that only state and database tell them apart."""
-ALL_SIZES_SECONDS = 1.5
-TABLES_SECONDS = 1.0
 _FLAGS = {"log_duration", "log_lock_waits", "logging_collector", "transaction_read_only"}
 _FRACTIONS = {
     "autovacuum_analyze_scale_factor",
@@ -60,11 +53,6 @@ _FRACTIONS = {
     "autovacuum_vacuum_cost_delay",
     "log_min_duration_statement",
 }
-
-
-def wanted(context: ProbeContext) -> bool:
-    """Return whether metrics are wanted, which cost more than a diagnosis may."""
-    return context.options.get("detail") == "metrics"
 
 
 # -- pure -----------------------------------------------------------------------------------------
@@ -76,7 +64,7 @@ def more_settings(
     """Return the settings; each row is (setting, unit, reset_val, source). -1 has no unit.
 
     Args:
-        rows: by name, as `postgres_queries.server` asks for them.
+        rows: by name, as `postgres_queries.settings` asks for them.
         server: the server's address.
         in_recovery: nothing can be written then, whatever the setting says; our own transaction is
             always read-only, so the setting of the moment would say nothing.
@@ -180,16 +168,6 @@ select sum({pages})::bigint as buffers_backend, sum(fsyncs)::bigint as buffers_b
 """
 
 
-OTHER_DATABASES = """
-select d.datname
-  from pg_catalog.pg_database d left join pg_catalog.pg_stat_database s on s.datid = d.oid
- where d.datallowconn and not d.datistemplate and d.datname <> current_database()
-   and has_database_privilege(d.oid, 'connect')
- order by coalesce(s.xact_commit, 0) + coalesce(s.xact_rollback, 0) desc, d.datname
- limit 1000
-"""
-
-
 # -- asking ---------------------------------------------------------------------------------------
 
 
@@ -228,48 +206,5 @@ def add_details(
             details["checkpointer"] = Checkpointer(**row)
         for row in asker.ask("backend writes", backend_writes(values["version_number"])):
             values |= {key: value for key, value in row.items() if value is not None}
-    details |= _other_databases(asker, values, connection, context)
+    details |= other_databases(asker, values, connection, context)
     values["details"] = PostgresDetails(**details)
-
-
-def _other_databases(
-    asker: Asker, values: Row, connection: Mapping[str, Any], context: ProbeContext
-) -> dict[str, int]:
-    """Read the tables of the databases that the stack file does not name."""
-    noted = len(asker.problems)
-    others = [str(row["datname"]) for row in asker.ask("other databases", OTHER_DATABASES)]
-    if len(asker.problems) > noted:
-        return {}
-    ends = time.monotonic() + context.left * 0.5
-    read = 0
-    for name in others:
-        if time.monotonic() >= ends:
-            break
-        read += _tables_of(name, asker, values, connection, context)
-    if read < len(others):
-        message = f"tables of other databases: {read} of {len(others)} databases were read"
-        asker.problems.append(
-            FactProblem(
-                part="tables of other databases",
-                code="timeout",
-                message=message,
-                hint="let the role connect to them, or give it longer",
-            )
-        )
-    return {"other_databases": len(others), "other_databases_read": read}
-
-
-def _tables_of(
-    name: str, asker: Asker, values: Row, connection: Mapping[str, Any], context: ProbeContext
-) -> bool:
-    """Read one further database; False where it did not let us in or did not answer."""
-    try:
-        other = connect(context, {**connection, "dbname": name})
-    except Unreachable:
-        return False
-    try:
-        rows = other.ask(f"tables of {name}", queries.ALL_TABLES, seconds=TABLES_SECONDS)
-        values["tables"] += [Table(datname=name, **row) for row in rows]
-        return not other.problems
-    finally:
-        other.close()

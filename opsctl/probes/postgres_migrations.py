@@ -1,18 +1,20 @@
-"""Migrations of the code (files) against those that the database has seen (rows).
-
-Pure but for reading the files.
-"""
+"""Migrations of the code (files) against those that the database has seen (rows)."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
+from opsctl.facts.base import FactProblem
 from opsctl.facts.postgres_relations import Migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from opsctl.probes.base import ProbeContext
+    from opsctl.probes.postgres_connection import Asker
+    from opsctl.stack.specs import PostgresSpec
 
 MAX_FILES = 5000
 MAX_BYTES = 64 * 1024
@@ -100,3 +102,41 @@ def read_files(tool: str, folder: Path) -> dict[str, str]:
 def applied_names(rows: Iterable[dict[str, Any]], column: str) -> list[str]:
     """Return the names in the database's own list, bounded in length."""
     return [str(row[column])[:200] for row in rows if row.get(column) is not None]
+
+
+def ask_migrations(asker: Asker, spec: PostgresSpec, context: ProbeContext) -> dict[str, Any]:
+    """Return the field `migrations` of `PostgresFacts`; nothing where it cannot be told."""
+    if not spec.migrations_path:
+        message = "migrations: the stack file names no migrations_path"
+        asker.problems.append(FactProblem(part="migrations", code="missing", message=message))
+        return {}
+    folder = context.stack.path(spec.migrations_path)
+    try:
+        files = read_files(spec.migrations, folder)
+    except OSError as error:
+        message = f"migrations: {folder}: {error.strerror or error}"[:300]
+        asker.problems.append(FactProblem(part="migrations", code="missing", message=message))
+        return {}
+    table, column = TABLES[spec.migrations]
+    noted = len(asker.problems)
+    state = asker.ask("migrations", _TABLE_STATE, (table, table))
+    if len(asker.problems) > noted:
+        return {}
+    applied: list[dict[str, Any]] = []
+    if state and state[0]["locked"]:
+        message = f"migrations: {table} is locked; a migration may be running"
+        asker.problems.append(FactProblem(part="migrations", code="timeout", message=message))
+        return {}
+    if state and state[0]["there"]:
+        applied = asker.ask("migrations", f"select {column} from {table} order by 1 limit 10000")
+        if len(asker.problems) > noted:
+            return {}
+    names = applied_names(applied, column)
+    return {"migrations": [migrations(spec.migrations, files, names)]}
+
+
+_TABLE_STATE = """
+select to_regclass(%s) is not null as there,
+       exists (select from pg_catalog.pg_locks where relation = to_regclass(%s)::oid
+                  and mode = 'AccessExclusiveLock') as locked
+"""

@@ -56,19 +56,21 @@ select current_setting('server_version') as version,
        current_database() as database,
        current_user::text as role,
        pg_has_role('pg_read_all_stats', 'usage') as sees_all,
+       pg_conf_load_time()::text as configured_at,
        (select n.nspname from pg_catalog.pg_extension e
           join pg_catalog.pg_namespace n on n.oid = e.extnamespace
-         where e.extname = 'pg_stat_statements') as statements_schema,
-       (select json_object_agg(name, json_build_array(setting, unit, reset_val, source))
-          from pg_catalog.pg_settings
-         where name in ({names})) as settings
+         where e.extname = 'pg_stat_statements') as statements_schema
 """
 
 
-def server(more: Iterable[str] = ()) -> str:
-    """Return the question for the server as a whole and its settings; `more` are further settings."""
+def settings(more: Iterable[str] = ()) -> str:
+    """Return the question for the settings that matter; `more` are further ones."""
     names = ", ".join(f"'{name}'" for name in (*SETTINGS, *more))
-    return SERVER.replace("{names}", names)
+    return f"""
+select json_object_agg(name, json_build_array(setting, unit, reset_val, source)) as settings
+  from pg_catalog.pg_settings
+ where name in ({names})
+"""
 
 
 SLOTS = """
@@ -152,28 +154,42 @@ with eligible as (
        select c.oid, c.relpages from pg_catalog.pg_class c
          join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'),
-     chosen as materialized ({chosen})
-select s.schemaname as schema, s.relname as name, s.n_live_tup as live, s.n_dead_tup as dead,
-       s.n_mod_since_analyze as modified,
-       s.seq_scan as sequential_scans, s.seq_tup_read as sequential_rows,
-       s.idx_scan as index_scans, s.idx_tup_fetch as index_rows,
-       s.n_tup_ins as inserted, s.n_tup_upd as updated, s.n_tup_del as deleted,
-       s.n_tup_hot_upd as hot_updated,
-       c.relpages::bigint * current_setting('block_size')::int as size,
-       extract(epoch from s.last_vacuum)::float8 as last_vacuum,
-       extract(epoch from s.last_autovacuum)::float8 as last_autovacuum,
-       extract(epoch from s.last_analyze)::float8 as last_analyze,
-       extract(epoch from s.last_autoanalyze)::float8 as last_autoanalyze,
-       s.vacuum_count as vacuums, s.autovacuum_count as autovacuums,
-       least(coalesce(o.threshold, current_setting('autovacuum_vacuum_threshold')::float8)
-             + coalesce(o.scale, current_setting('autovacuum_vacuum_scale_factor')::float8)
-               * greatest(c.reltuples, 0),
-             nullif(current_setting('autovacuum_vacuum_max_threshold', true)::float8, -1)) as vacuum_trigger,
+     chosen as materialized ({chosen}),
+     usual as materialized (
+       select current_setting('block_size')::int as block_size,
+              current_setting('autovacuum_vacuum_threshold')::float8 as threshold,
+              current_setting('autovacuum_vacuum_scale_factor')::float8 as scale,
+              nullif(current_setting('autovacuum_vacuum_max_threshold', true)::float8, -1) as most),
+     vacuumed as materialized (
+       select relid from pg_catalog.pg_stat_progress_vacuum
+        where relid is not null and datname = current_database())
+select n.nspname as schema, c.relname as name,
+       pg_stat_get_live_tuples(c.oid) as live, pg_stat_get_dead_tuples(c.oid) as dead,
+       pg_stat_get_mod_since_analyze(c.oid) as modified,
+       pg_stat_get_numscans(c.oid) as sequential_scans,
+       pg_stat_get_tuples_returned(c.oid) as sequential_rows,
+       i.scans as index_scans, i.rows + pg_stat_get_tuples_fetched(c.oid) as index_rows,
+       pg_stat_get_tuples_inserted(c.oid) as inserted, pg_stat_get_tuples_updated(c.oid) as updated,
+       pg_stat_get_tuples_deleted(c.oid) as deleted, pg_stat_get_tuples_hot_updated(c.oid) as hot_updated,
+       c.relpages::bigint * usual.block_size as size,
+       extract(epoch from pg_stat_get_last_vacuum_time(c.oid))::float8 as last_vacuum,
+       extract(epoch from pg_stat_get_last_autovacuum_time(c.oid))::float8 as last_autovacuum,
+       extract(epoch from pg_stat_get_last_analyze_time(c.oid))::float8 as last_analyze,
+       extract(epoch from pg_stat_get_last_autoanalyze_time(c.oid))::float8 as last_autoanalyze,
+       pg_stat_get_vacuum_count(c.oid) as vacuums, pg_stat_get_autovacuum_count(c.oid) as autovacuums,
+       least(coalesce(o.threshold, usual.threshold)
+             + coalesce(o.scale, usual.scale) * greatest(c.reltuples, 0),
+             usual.most) as vacuum_trigger,
        coalesce(o.enabled, true) as autovacuum_enabled,
-       c.oid in (select p.relid from pg_catalog.pg_stat_progress_vacuum p
-                  where p.relid is not null and p.datname = current_database()) as vacuuming
-  from pg_catalog.pg_stat_all_tables s
-  join pg_catalog.pg_class c on c.oid = s.relid
+       c.oid in (select relid from vacuumed) as vacuuming
+  from chosen
+  join pg_catalog.pg_class c on c.oid = chosen.oid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ cross join usual
+  left join lateral (
+       select sum(pg_stat_get_numscans(x.indexrelid))::bigint as scans,
+              sum(pg_stat_get_tuples_fetched(x.indexrelid))::bigint as rows
+         from pg_catalog.pg_index x where x.indrelid = c.oid) i on true
   left join lateral (
        select max(option_value::float8)
                 filter (where option_name = 'autovacuum_vacuum_threshold') as threshold,
@@ -182,8 +198,7 @@ select s.schemaname as schema, s.relname as name, s.n_live_tup as live, s.n_dead
               bool_and(option_value::bool) filter (where option_name = 'autovacuum_enabled') as enabled
          from pg_catalog.pg_options_to_table(c.reloptions)
         where option_name like 'autovacuum%') o on true
- where s.relid in (select oid from chosen)
- order by s.n_dead_tup desc, s.relname
+ order by dead desc, c.relname
 """
 
 TABLES = _TABLES.replace(
@@ -332,16 +347,18 @@ def window(version: int) -> str:
 def statements(version: int, schema: str, everywhere: bool = False) -> str:
     """Return the question for the statements that cost most; `schema` is that of the extension.
 
-    `everywhere` asks for those of all databases.
+    `everywhere` asks for those of all databases, without their texts: those are in a file that would be
+    read whole.
 
     PostgreSQL 12 ships version 1.7 of the extension, which knows `total_time` only.
     """
     total = "total_exec_time" if version >= 130000 else "total_time"
+    text = "null" if everywhere else "left(s.query, 2000)"
     place = '"' + schema.replace('"', '""') + '"'
     return f"""
 select coalesce(d.datname, '') as datname, coalesce(r.rolname, '') as "user", s.queryid::text as queryid,
-       left(s.query, 2000) as query, s.calls, s.{total} / 1000.0 as seconds, s.rows
-  from {place}.pg_stat_statements s
+       {text} as query, s.calls, s.{total} / 1000.0 as seconds, s.rows
+  from {place}.pg_stat_statements({"false" if everywhere else "true"}) s
   left join pg_catalog.pg_database d on d.oid = s.dbid
   left join pg_catalog.pg_roles r on r.oid = s.userid
  where s.queryid is not null{"" if everywhere else " and d.datname = current_database()"}

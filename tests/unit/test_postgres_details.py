@@ -190,14 +190,14 @@ def test_questions_name_only_what_the_version_knows(version: int) -> None:
     assert ("pg_stat_io" in details.backend_writes(version)) == later
     assert ("buffers_backend" in queries.background(version)) != later
     assert ("write_bytes" in details.backend_writes(version)) == (version >= 180000)
-    assert "{" not in queries.server(details.MORE_SETTINGS) + queries.ALL_TABLES + queries.TABLES
+    assert "{" not in queries.settings(details.MORE_SETTINGS) + queries.ALL_TABLES + queries.TABLES
 
 
 def test_a_diagnosis_asks_for_no_more_settings_than_it_judges() -> None:
-    assert "'wal_buffers'" not in queries.server()
-    assert "'wal_buffers'" in queries.server(details.MORE_SETTINGS)
+    assert "'wal_buffers'" not in queries.settings()
+    assert "'wal_buffers'" in queries.settings(details.MORE_SETTINGS)
     for name in details.MORE_SETTINGS:
-        assert f"'{name}'" in queries.server(details.MORE_SETTINGS)
+        assert f"'{name}'" in queries.settings(details.MORE_SETTINGS)
 
 
 def test_a_label_of_some_metrics_of_a_record() -> None:
