@@ -15,6 +15,7 @@ from opsctl.probes import host_filesystems, host_kernel
 from opsctl.probes import host_parsing as parsing
 from opsctl.probes.base import ProbeContext, ProbeError
 from opsctl.probes.host_files import text
+from opsctl.probes.remembering import earlier, for_metrics
 from opsctl.stack.specs import HostSpec
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ T = TypeVar("T")
 PAGING = frozenset({"pswpin", "pswpout", "pgmajfault", "oom_kill"})
 SWAP_SAMPLE_SECONDS = 1.0
 PROCESS_SECONDS = 0.3
+OLDEST_SAMPLE_SECONDS = 300.0
+"""A counter of longer ago says nothing of its rate now."""
 MAX_KILLS = 20
 SELDOM_SECONDS = 30.0
 """For how long a server that is asked again and again trusts what takes a walk over every process."""
@@ -43,7 +46,7 @@ def probe(context: ProbeContext) -> HostFacts:
     read = functools.cache(text)  # a file that several want is read once
     values |= kernel_values(read)
     values |= memory_values(read)
-    if context.options.get("detail") == "metrics":
+    if for_metrics(context):
         from opsctl.probes import host_counters  # a diagnosis never needs it
 
         values |= host_counters.values(read)
@@ -230,6 +233,9 @@ def _swap_rate(context: ProbeContext, values: dict[str, Any]) -> float | None:
     used = swap - (values.get("swap_free") or 0)
     if used == 0 or (stall is not None and stall.some_10 == 0):
         return 0.0
+    if for_metrics(context):
+        before = earlier(context, "swapped in", first, SWAP_SAMPLE_SECONDS, OLDEST_SAMPLE_SECONDS)
+        return None if before is None else max(first - before[1], 0) / before[0]
     window = min(SWAP_SAMPLE_SECONDS, context.left - 0.4)
     if window < 0.2:
         return None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from opsctl.facts.base import FactProblem
 from opsctl.facts.host import Filesystem, LargeFile
 from opsctl.probes import host_parsing as parsing
+from opsctl.probes.host_statvfs import Asking, waiting_for_others
+from opsctl.probes.remembering import for_metrics, memory, remembered
 from opsctl.stack.targets import assignments
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 STATVFS_SECONDS = 1.0
 """A local file system answers in microseconds; one that takes longer than this is hung."""
 SAMPLE_SECONDS = 1.0
+OLDEST_SAMPLE_SECONDS = 300.0
+"""Free space of longer ago says nothing of how fast it goes now."""
+LARGE_FILES_SECONDS = 30.0
 LITTLE_LEFT = 0.8
 """Filling is measured only above this share in use: most growth ends long before the disk does."""
 NEARLY_FULL = 0.9
@@ -37,15 +42,26 @@ WRITING_KINDS = {"postgres", "redis", "nginx", "logs", "php"}
 """Kinds whose files must be writable for the service to work."""
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What follows from the table of mounts, /etc/fstab and the stack alone."""
+
+    chosen: list[Mount]
+    slow: frozenset[str]
+    fstab: set[str]
+    used: list[str]
+    writers: dict[str, str]
+    """Mount point -> what of the stack lies on it."""
+
+
 def read(context: ProbeContext, named: list[str]) -> tuple[list[Filesystem], list[FactProblem]]:
     """Return the file systems named, or all real ones and those that the stack writes to.
 
-    A second sample is taken, a second later, only where little is left.
+    How fast they fill is told only where little is left: from a second sample, a second later, or
+    for metrics from the looks before.
     """
-    text = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
-    used = stack_folders(context)
-    every = parsing.mounts(text)
-    chosen = choose(every, named, used)
+    kept = memory(context)
+    plan = _plan(context, named, {} if kept is None else kept)
     problems = [
         FactProblem(
             part=f"filesystem {name}",
@@ -54,15 +70,36 @@ def read(context: ProbeContext, named: list[str]) -> tuple[list[Filesystem], lis
             hint="name a mount point under host.filesystems",
         )
         for name in named
-        if name not in {mount.mountpoint for mount in chosen}
+        if name not in {mount.mountpoint for mount in plan.chosen}
     ]
-    fstab = parsing.writable_by_fstab(_text("/etc/fstab"))
-    writers = {home(path, every): path for path in used}
-    result = statvfs_all(chosen, min(STATVFS_SECONDS, context.left / 3))
-    result = [_with_expectation(item, fstab, named, writers, used) for item in result]
-    if scarce := scarce_mounts(chosen, result):
-        result = _with_growth(scarce, result, context)
+    asking = Asking() if kept is None else kept.setdefault("statvfs", Asking())
+    result = asking.all(plan.chosen, min(STATVFS_SECONDS, context.left / 3), plan.slow)
+    result = [_with_expectation(item, plan, named) for item in result]
+    if for_metrics(context):
+        result = _with_growth_between(result, context)
+        return remembered_files(result, context), problems
+    if scarce := scarce_mounts(plan.chosen, result):
+        result = _with_growth(scarce, result, context, plan.slow)
     return [_with_large_files(item) for item in result], problems
+
+
+def _plan(context: ProbeContext, named: list[str], kept: dict[str, Any]) -> _Plan:
+    """Return the plan for the mounts of this moment; the kept one where nothing has changed."""
+    table = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
+    fstab = _text("/etc/fstab")
+    known: tuple[tuple[str, str], _Plan] | None = kept.get("mounts")
+    if known is not None and known[0] == (table, fstab):
+        return known[1]
+    used, every = stack_folders(context), parsing.mounts(table)
+    plan = _Plan(
+        chosen=choose(every, named, used),
+        slow=waiting_for_others(every),
+        fstab=parsing.writable_by_fstab(fstab),
+        used=used,
+        writers={home(path, every): path for path in used},
+    )
+    kept["mounts"] = ((table, fstab), plan)
+    return plan
 
 
 def stack_folders(context: ProbeContext) -> list[str]:
@@ -116,56 +153,11 @@ def _is_file(mount: Mount) -> bool:
     return mount.mountpoint in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 
-def statvfs_all(mounts: list[Mount], seconds: float) -> list[Filesystem]:
-    """Ask every mount at once, each in a thread of its own: a dead NFS server blocks only its thread."""
-    answers: dict[str, os.statvfs_result | str] = {}
-
-    def ask(mountpoint: str) -> None:
-        try:
-            answers[mountpoint] = os.statvfs(mountpoint)
-        except OSError as error:
-            answers[mountpoint] = error.strerror or str(error)
-
-    threads = [threading.Thread(target=ask, args=(item.mountpoint,), daemon=True) for item in mounts]
-    for thread in threads:
-        thread.start()
-    ends = time.monotonic() + seconds
-    for thread in threads:
-        thread.join(max(ends - time.monotonic(), 0))
-    hung = f"no answer within {seconds:.1f} s"
-    return [_filesystem(item, answers.get(item.mountpoint, hung)) for item in mounts]
-
-
-def _filesystem(mount: Mount, answer: os.statvfs_result | str) -> Filesystem:
-    plain = Filesystem(
-        device=mount.device, fstype=mount.fstype, mountpoint=mount.mountpoint, readonly=mount.readonly
-    )
-    if isinstance(answer, str):
-        return msgspec.structs.replace(plain, device_error=True, error=answer[:300])
-    return msgspec.structs.replace(
-        plain,
-        size=answer.f_blocks * answer.f_frsize,
-        free=answer.f_bfree * answer.f_frsize,
-        available=answer.f_bavail * answer.f_frsize,
-        files=answer.f_files,
-        files_free=answer.f_ffree,
-        kernel_errors=_kernel_errors(mount),
-    )
-
-
-def _kernel_errors(mount: Mount) -> int | None:
-    if mount.fstype != "ext4":
-        return None
-    return parsing.whole(_text(f"/sys/fs/ext4/{Path(mount.device).name}/errors_count"))
-
-
-def _with_expectation(
-    item: Filesystem, fstab: set[str], named: list[str], writers: dict[str, str], used: list[str]
-) -> Filesystem:
+def _with_expectation(item: Filesystem, plan: _Plan, named: list[str]) -> Filesystem:
     reason = ""
-    if item.mountpoint in writers and used:
-        reason = f"{writers[item.mountpoint]} of the stack lies on it"
-    elif item.mountpoint in fstab:
+    if item.mountpoint in plan.writers and plan.used:
+        reason = f"{plan.writers[item.mountpoint]} of the stack lies on it"
+    elif item.mountpoint in plan.fstab:
         reason = "/etc/fstab mounts it writable"
     elif item.kernel_errors:
         reason = f"the kernel has recorded {item.kernel_errors} errors on it"
@@ -180,7 +172,34 @@ def scarce_mounts(mounts: list[Mount], read: list[Filesystem]) -> list[Mount]:
     return [item for item in mounts if item.mountpoint in scarce]
 
 
-def _with_growth(mounts: list[Mount], first: list[Filesystem], context: ProbeContext) -> list[Filesystem]:
+def _with_growth_between(found: list[Filesystem], context: ProbeContext) -> list[Filesystem]:
+    """Add how fast free space goes: the smaller of the losses between this look and the two before."""
+    kept = memory(context)
+    if kept is None or not any((item.used_ratio or 0) >= LITTLE_LEFT for item in found):
+        return found
+    now = time.monotonic()
+    free = {item.mountpoint: item.available for item in found}
+    known: list[tuple[float, dict[str, int | None]]] = kept.get("free space", [])
+    known = [sample for sample in known if now - sample[0] <= OLDEST_SAMPLE_SECONDS]
+    if not known or now - known[-1][0] >= SAMPLE_SECONDS:
+        known = kept["free space"] = [*known, (now, free)][-3:]
+    if len(known) < 3:
+        return found
+    times = [sample[0] for sample in known]
+    return [
+        msgspec.structs.replace(
+            item,
+            shrinking_bytes_per_second=steady_loss([row.get(item.mountpoint) for _, row in known], times),
+        )
+        if (item.used_ratio or 0) >= LITTLE_LEFT
+        else item
+        for item in found
+    ]
+
+
+def _with_growth(
+    mounts: list[Mount], first: list[Filesystem], context: ProbeContext, slow: frozenset[str]
+) -> list[Filesystem]:
     """Add how fast free space goes: the smaller of two half windows, so that one burst is no trend."""
     window = min(SAMPLE_SECONDS, context.left - 0.6)
     if window < 0.3:
@@ -188,9 +207,10 @@ def _with_growth(mounts: list[Mount], first: list[Filesystem], context: ProbeCon
     times = [time.monotonic()]
     watched = {mount.mountpoint for mount in mounts}
     samples = [{item.mountpoint: item.available for item in first}]
+    asking = Asking()
     for _ in range(2):
         time.sleep(window / 2)
-        samples.append({item.mountpoint: item.available for item in statvfs_all(mounts, 0.25)})
+        samples.append({item.mountpoint: item.available for item in asking.all(mounts, 0.25, slow)})
         times.append(time.monotonic())
     return [
         msgspec.structs.replace(
@@ -212,6 +232,17 @@ def steady_loss(values: list[int | None], times: list[float]) -> float | None:
             return None
         rates.append(max(before - after, 0) / seconds)
     return min(rates, default=None)
+
+
+def remembered_files(found: list[Filesystem], context: ProbeContext) -> list[Filesystem]:
+    """Add the largest files where hardly anything is left; they are looked for every half a minute."""
+    nearly_full = [item.mountpoint for item in found if (item.used_ratio or 0) >= NEARLY_FULL]
+    if not nearly_full:
+        return found
+    files = remembered(
+        context, "large files", LARGE_FILES_SECONDS, lambda: {path: large_files(path) for path in nearly_full}
+    )
+    return [msgspec.structs.replace(item, large_files=files.get(item.mountpoint, [])) for item in found]
 
 
 def _with_large_files(item: Filesystem) -> Filesystem:
