@@ -137,8 +137,9 @@ def _assemble(
 
         What weighs more than it comes over a symptom between; it is not counted where another cause
         accounts for it by itself: one of five backends is gone, and it is the cache that users miss.
+        A symptom (errors of a stranger's logins in a log) never makes up for that.
         """
-        heavy = explanations.runbooks[item.id].even_as_warning if item.id in explanations.runbooks else False
+        heavy = role_of(item.id) == "cause" and explanations.hurts_as_warning(item.id)
         return worst(
             one.status
             for one in (item, *chains[item.key])

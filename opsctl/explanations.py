@@ -179,7 +179,12 @@ class Explanations:
         """Return whether a failing `cause` is taken as the reason of a failing `effect`."""
         if not self.can(cause, effect):
             return False
-        return cause.status.rank >= effect.status.rank or self.runbooks[cause.id].even_as_warning
+        return cause.status.rank >= effect.status.rank or self.hurts_as_warning(cause.id)
+
+    def hurts_as_warning(self, slug: str) -> bool:
+        """Return whether findings of a slug explain what is more severe than themselves."""
+        runbook = self.runbooks.get(slug)
+        return runbook is not None and runbook.even_as_warning
 
     def suspects(self, effect: Finding, among: FindingIndex) -> Iterator[Finding]:
         """Yield the findings that could be the reason of `effect`."""

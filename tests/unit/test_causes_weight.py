@@ -42,3 +42,19 @@ def test_a_lesser_cause_beside_one_that_is_enough(lesser: str, with_cache: bool,
     even = ("logs/errors", "postgres/locks")
     causes = rank(findings, explanations(STACK, RULES, even_as_warning=even), role_of, lambda _: False)
     assert [f"{item.finding.id}@{item.finding.target}" for item in causes.proven] == wanted
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_symptom_in_a_log_stands_back_where_a_graver_cause_is_enough(stopped: bool) -> None:
+    """A stranger tries passwords at the database while the application is stopped by somebody else."""
+    rules = {
+        "systemd/inactive": {"dependents": ["http/status"]},
+        "logs/errors": {"dependents": ["http/status"]},
+    }
+    stack = services(database=[], backend=["database"], site=["backend"])
+    findings = [finding("logs/errors", "database", "warning"), finding("http/status", "site")]
+    if stopped:
+        findings.append(finding("systemd/inactive", "backend"))
+    by = explanations(stack, rules, even_as_warning=("logs/errors",))
+    named = [item.finding.id for item in rank(findings, by, role_of, lambda _: False).proven]
+    assert named == (["systemd/inactive"] if stopped else ["logs/errors"])

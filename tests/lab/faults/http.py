@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.lab.changes import asked_for, drop_in, edited, release
-from tests.lab.faults.base import fault
+from tests.lab.faults.base import NO_LOGIN, fault
 from tests.lab.stacks.base import ComposeSystem, System
 
 ON_SYSTEMD = ("rostferrum", "iiko-base")
@@ -81,7 +81,13 @@ def packets_to_the_application_dropped(lab: System) -> Iterator[None]:
     lab.sh(f"iptables -D {rule}")
 
 
-@fault(*BACKENDS, expect=[("http/slow", "backend")], shows=[("http/slow", "api")], innocent=["postgres/*"])
+@fault(
+    *BACKENDS,
+    expect=[("http/slow", "backend")],
+    shows=[("http/slow", "api")],
+    innocent=["postgres/*"],
+    abstain_on=NO_LOGIN,
+)
 def release_that_waits(lab: System) -> Iterator[None]:
     """The page now asks something far away first; it is complete, and late."""
     code = page(lab) + "async def late():\n    import asyncio\n    await asyncio.sleep(1.4)\n    return []\n"
@@ -89,7 +95,7 @@ def release_that_waits(lab: System) -> Iterator[None]:
         yield
 
 
-@fault(*BACKENDS, expect=[("http/status", "backend")], shows=[("http/status", "api")])
+@fault(*BACKENDS, expect=[("http/status", "backend")], shows=[("http/status", "api")], abstain_on=NO_LOGIN)
 def release_that_answers_500(lab: System) -> Iterator[None]:
     """It catches its own exception and logs nothing: the answer is all that can be seen."""
     code = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.lab import load
 from tests.lab.changes import asked_for, edited, release, without_file
-from tests.lab.faults.base import fault
+from tests.lab.faults.base import NO_LOGIN, fault
 from tests.lab.faults.config import ENV, started_anew
 from tests.lab.faults.http import BACKENDS, SITE, page
 from tests.lab.stacks import parts
@@ -30,23 +30,11 @@ threading.Thread(target=pay, daemon=True).start()
 
 
 @fault(
-    "wishlins",
-    expect=[("logs/connection-errors", "backend")],
-    innocent=["postgres/*", "redis/*", "http/*"],
-    abstain=True,
-)
-def payment_gateway_unreachable_beside_a_database_without_a_login(lab: System) -> Iterator[None]:
-    """Not to be told there: no login of the database is documented, so it cannot be ruled out."""
-    with release(lab, PAYMENT):
-        lab.sh("sleep 3")
-        yield
-
-
-@fault(
-    *(name for name in BACKENDS if name != "wishlins"),
+    *BACKENDS,
     "freemarket",
     expect=[("logs/connection-errors", "backend")],
     innocent=["postgres/*", "redis/*", "http/*"],
+    abstain_on=NO_LOGIN,
 )
 def payment_gateway_unreachable(lab: System) -> Iterator[None]:
     """It is no part of the stack: that the application cannot reach it stands in its log alone."""
@@ -177,12 +165,11 @@ def access_log_switched_off(lab: System) -> Iterator[None]:
         lab.see_load()
 
 
-@fault("wishlins", expect=[("logs/silent", "backend")], innocent=["http/*", "container/*"], abstain=True)
+@fault(
+    "wishlins", expect=[("logs/silent", "backend")], innocent=["http/*", "container/*"], abstain_on=NO_LOGIN
+)
 def backend_logs_nothing_any_more(lab: ComposeSystem) -> Iterator[None]:
-    """From some moment on nothing below a warning is logged. Three seconds of silence are too long.
-
-    Not proven there: no login of the database is documented, so it cannot be ruled out.
-    """
+    """From some moment on nothing below a warning is logged. Three seconds of silence are too long."""
     quiet = "threading.Timer(6, logging.getLogger('uvicorn.access').setLevel, ['WARNING'])"
     code = f"import logging, threading\n{quiet}.start()\n"
     silence = {"services__wishlist-backend__logs__0__silent_after": 3}

@@ -41,7 +41,9 @@ def cache_was_frozen(lab: System) -> Iterator[None]:
 
 @fault("rostferrum", "iiko-base", special="recovered")
 def application_crashed_once(lab: System) -> Iterator[None]:
-    """systemd has started it again, as `Restart=always` asks."""
+    """systemd has started it again, as `Restart=always` asks; what was before its start by hand is over."""
+    lab.sh(f"systemctl restart {lab.units['backend']}")
+    lab.wait_healthy()
     lab.sh(f"systemctl kill -s SEGV {lab.units['backend']}")
     lab.wait_healthy()
     calm(lab)
