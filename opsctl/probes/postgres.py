@@ -119,7 +119,7 @@ def _data_directory(context: ProbeContext, spec: PostgresSpec, values: dict[str,
     if spec.data_directory:
         return str(context.stack.path(spec.data_directory))
     host, port = str(values.get("host") or ""), str(values.get("port") or "")
-    return remembered(context, "folder", REMEMBERED_SECONDS, lambda: data_directory(host, port))
+    return remembered(context, "folder", REMEMBERED_SECONDS, lambda: (data_directory(host, port),))[0]
 
 
 def _reserved(context: ProbeContext, values: dict[str, Any]) -> tuple[Asker, str] | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opsctl.facts.base import Connection, FactProblem
+from opsctl.probes.alarms import call_later
 from opsctl.probes.connection import connection_state
 
 if TYPE_CHECKING:
@@ -168,9 +169,7 @@ class Asker:
 
     def _watch(self) -> None:
         """Cut the line when the time is over."""
-        self._guard = threading.Timer(max(self.context.left - MARGIN_SECONDS, 0.05), self._cut)
-        self._guard.daemon = True
-        self._guard.start()
+        self._guard = call_later(max(self.context.left - MARGIN_SECONDS, 0.05), self._cut)
 
     def _unwatch(self) -> None:
         self._guard.cancel()

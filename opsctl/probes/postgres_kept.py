@@ -1,7 +1,8 @@
 """One connection to a PostgreSQL that is kept between looks, for whoever looks again and again.
 
 The questions of a look share one read-only transaction and are prepared: planning them costs the
-server more than answering them. What is broken or stale is replaced within the look, and what a look
+server more than answering them. Those that the look before asked are sent all at once, before anybody
+asks for them again: one round trip. What is broken or stale is replaced within the look, and what a look
 could not finish in time is closed, never kept.
 
 Poolers give a session away between transactions, so what is set or prepared in it would be
@@ -12,17 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import select
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from opsctl.probes.alarms import call_later
 from opsctl.probes.postgres_connection import (
     LOCK_MILLISECONDS,
     MARGIN_SECONDS,
     Asker,
     Unreachable,
-    connect,
     open_connection,
 )
 
@@ -43,6 +43,10 @@ LATE_SECONDS = 0.4
 """So much later than due a look may still keep its connection; nobody has given it up by then."""
 
 
+Question = tuple[str, tuple[Any, ...]]
+"""A query and its values."""
+
+
 @dataclass
 class Kept:
     """A connection between two looks."""
@@ -53,6 +57,8 @@ class Kept:
     checked: float
     login_seconds: float
     settings: tuple[str, dict[str, Any]] | None = None
+    asked: tuple[Question, ...] = ()
+    """What the last look asked and was answered."""
 
 
 class KeptAsker(Asker):
@@ -63,25 +69,20 @@ class KeptAsker(Asker):
 
         self._kept, self._store = kept, store
         self._patience = patience
-        self._first, self._done = threading.Event(), threading.Event()
         self._open = False
+        self._asked: dict[Question, None] = {}
+        self._known: dict[Question, list[dict[str, Any]]] = {}
         super().__init__(context, kept.connection)
         self._prepared = self.connection.cursor(row_factory=dict_row)
         self.login_seconds, self.settings = kept.login_seconds, kept.settings
 
     def _watch(self) -> None:
-        threading.Thread(target=self._wait, name="guard", daemon=True).start()
+        super()._watch()
+        self._first = call_later(self._patience, self._cut)
 
     def _unwatch(self) -> None:
-        self._first.set()
-        self._done.set()
-
-    def _wait(self) -> None:
-        left = max(self.context.left - MARGIN_SECONDS, 0.05)
-        began = time.monotonic()
-        answered = self._first.wait(min(self._patience, left))
-        if not answered or not self._done.wait(max(left - (time.monotonic() - began), 0.0)):
-            self._cut()
+        self._first.cancel()
+        super()._unwatch()
 
     def begin(self) -> None:
         """Open the look's transaction; the first answer of the server.
@@ -98,7 +99,34 @@ class KeptAsker(Asker):
             prepare=False,
         )
         self._open = True
-        self._first.set()
+        self._first.cancel()
+
+    def ask_ahead(self) -> None:
+        """Ask what the last look asked, in one round trip; nothing is known where one of it fails.
+
+        Raises:
+            psycopg.Error: the connection broke.
+        """
+        import psycopg
+
+        questions, self._kept.asked = self._kept.asked, ()
+        if not questions or not psycopg.Pipeline.is_supported():
+            return
+        cursors = []
+        try:
+            with self.connection.pipeline():
+                for query, values in questions:
+                    cursor = self.connection.cursor(row_factory=self._prepared.row_factory)
+                    cursors.append(cursor.execute(query, _packed(values), prepare=True))
+                self.connection.execute("commit", prepare=False)
+            self._known = {
+                question: list(cursor.fetchall()) for question, cursor in zip(questions, cursors, strict=True)
+            }
+            self._open = False
+        except (psycopg.Error, OSError):
+            self._end("rollback")
+            if not self.alive:
+                raise
 
     def raw(
         self, query: str, values: Sequence[Any] = (), seconds: float | None = None
@@ -108,14 +136,21 @@ class KeptAsker(Asker):
         Raises:
             psycopg.Error: it could not be answered.
         """
+        question = query, tuple(tuple(item) if isinstance(item, list) else item for item in values)
+        rows = self._known.pop(question, None)
+        if rows is not None:
+            self._asked[question] = None
+            return rows
         try:
             if not self._open:
                 self.begin()
             if seconds is not None:
                 self._set_limit(min(int(seconds * 1000), self._limit))
-            rows = list(self._prepared.execute(query, values or None, prepare=True).fetchall())
+            rows = list(self._prepared.execute(query, _packed(values), prepare=True).fetchall())
             if seconds is not None:
                 self._set_limit(self._limit)
+            else:
+                self._asked[question] = None
             return rows
         except BaseException:
             self._end("rollback")
@@ -134,7 +169,7 @@ class KeptAsker(Asker):
         if late or not self.alive or not resting(self.connection) or "connection" in self._store:
             shut(self.connection)
         else:
-            self._kept.settings = self.settings
+            self._kept.settings, self._kept.asked = self.settings, tuple(self._asked)
             self._store["connection"] = self._kept
 
     def _set_limit(self, milliseconds: int) -> None:
@@ -145,6 +180,11 @@ class KeptAsker(Asker):
             self._open = False
             with contextlib.suppress(Exception):
                 self.connection.execute(how, prepare=False)
+
+
+def _packed(values: Sequence[Any]) -> list[Any] | None:
+    """Return the values as the driver takes them; none at all where there are none: `%` then is itself."""
+    return [list(item) if isinstance(item, tuple) else item for item in values] or None
 
 
 def kept_asker(context: ProbeContext, values: dict[str, Any], store: dict[str, Any]) -> Asker:
@@ -171,6 +211,7 @@ def kept_asker(context: ProbeContext, values: dict[str, Any], store: dict[str, A
         asker = KeptAsker(context, kept, store, min(PATIENCE_SECONDS, context.left * 0.3))
         try:
             asker.begin()
+            asker.ask_ahead()
         except (psycopg.Error, OSError):
             asker.discard()
         else:
@@ -251,6 +292,3 @@ def shut(connection: Any) -> None:
     """Close a connection, whatever state it is in."""
     with contextlib.suppress(Exception):
         connection.close()
-
-
-__all__ = ["Kept", "KeptAsker", "connect", "kept_asker", "resting", "shut"]

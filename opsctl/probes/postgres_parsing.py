@@ -50,7 +50,9 @@ def without_literals(query: str | None) -> str:
             return match[0]
         return " " if match["comment"] else "?"
 
-    text = " ".join(_PIECES.sub(replace, query or "").split())
+    if not query:
+        return ""
+    text = " ".join(_PIECES.sub(replace, query).split())
     return text if len(text) <= QUERY_LENGTH else text[: QUERY_LENGTH - 1] + "…"
 
 
