@@ -111,8 +111,8 @@ def _line(
             parts.append(f'{name}="{_escaped(source)}"'.replace("%", "%%"))
     return _Line(
         field,
-        metric.name,
-        _header(metric.name, metric.type, metric.help),
+        metric.heading,
+        _header(metric.heading, metric.type, metric.help),
         f"{metric.name}{{{','.join(parts)}}} " if parts else f"{metric.name} ",
         None if chosen == list(range(len(names))) else tuple(chosen),
         mapping,

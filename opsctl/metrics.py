@@ -206,15 +206,15 @@ def _number_text(value: float | int) -> str:
 
 def exposition(items: Iterable[Sample]) -> str:
     """Return the text exposition: families together, each series once, the first one wins."""
-    families: dict[str, tuple[Metric, dict[tuple[tuple[str, str], ...], float | int]]] = {}
+    families: dict[str, tuple[Metric, dict[tuple[str, tuple[tuple[str, str], ...]], float | int]]] = {}
     for sample in items:
-        _, series = families.setdefault(sample.metric.name, (sample.metric, {}))
-        series.setdefault(tuple(sorted(sample.labels)), sample.value)
+        _, series = families.setdefault(sample.metric.heading, (sample.metric, {}))
+        series.setdefault((sample.metric.name, tuple(sorted(sample.labels))), sample.value)
     lines: list[str] = []
-    for name, (metric, series) in families.items():
-        lines.append(f"# HELP {name} {_escape_help(metric.help)}")
-        lines.append(f"# TYPE {name} {metric.type}")
-        for labels, value in series.items():
+    for family, (metric, series) in families.items():
+        lines.append(f"# HELP {family} {_escape_help(metric.help)}")
+        lines.append(f"# TYPE {family} {metric.type}")
+        for (name, labels), value in series.items():
             inside = ",".join(f'{key}="{_escape_label(text)}"' for key, text in labels)
             lines.append(
                 f"{name}{{{inside}}} {_number_text(value)}" if inside else f"{name} {_number_text(value)}"

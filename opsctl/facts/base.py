@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-MetricType = Literal["gauge", "counter", "untyped"]
+MetricType = Literal["gauge", "counter", "untyped", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Metric:
     `labels` are fixed label pairs (one metric, several fields: `state="idle"`); `key` names the
     label that a dictionary's keys become; `unit` is a Prometheus base unit or empty. `beside` are
     labels whose value stands in a text field of the same record (label -> field), left out where it
-    is empty: for a label that not all metrics of the record have.
+    is empty: for a label that not all metrics of the record have. `family` is what metrics share
+    that are one in the exposition: the buckets, sum and count of a histogram.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Metric:
     key: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
+    family: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The name under which HELP and TYPE stand."""
+        return self.family or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,16 @@ def counter(name: str, help: str, unit: str = "", key: str = "", **labels: str) 
 def untyped(name: str, help: str, unit: str = "", key: str = "", **labels: str) -> Metric:
     """Declare a value that the field's standard exporter leaves untyped."""
     return Metric(name, "untyped", help, unit, key, labels)
+
+
+def histogram(
+    name: str, help: str, unit: str = "", part: Literal["bucket", "sum", "count"] = "bucket"
+) -> Metric:
+    """Declare one of the three fields of a histogram.
+
+    The buckets are a dictionary: upper limit as text -> how many were at most that, `+Inf` last.
+    """
+    return Metric(f"{name}_{part}", "histogram", help, unit, "le" if part == "bucket" else "", family=name)
 
 
 def beside(metric: Metric, **fields: str) -> Metric:
@@ -140,5 +157,6 @@ __all__ = [
     "beside",
     "counter",
     "gauge",
+    "histogram",
     "untyped",
 ]

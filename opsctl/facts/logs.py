@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opsctl.facts.base import Annotated, Facts, Label, Record, gauge
+from opsctl.facts.base import Annotated, Facts, Info, Label, Record, counter, gauge
 
 
 class LogTemplate(Record, frozen=True, kw_only=True):
@@ -64,6 +64,45 @@ class LogTemplate(Record, frozen=True, kw_only=True):
     ] = None
 
 
+class LogTemplateTotal(Record, frozen=True, kw_only=True):
+    """Errors of one kind since the log has been followed; `other` are those without a name of their own.
+
+    The text is that of the first one, masked and redacted.
+    """
+
+    id: Annotated[str, Label("template")]
+    category: Annotated[str, Label("class")]
+    text: Annotated[str, Info("opsctl_log_template_info", "text", "What a kind of error says")] = ""
+    count: Annotated[int, counter("opsctl_log_template_errors_total", "Errors of one kind")] = 0
+
+
+class LogTotals(Record, frozen=True, kw_only=True):
+    """What a log that is followed has brought since then; the exporter's alone."""
+
+    errors: Annotated[
+        dict[str, int], counter("opsctl_log_error_entries_total", "Errors by class", key="class")
+    ] = {}
+    lines: Annotated[int, counter("opsctl_log_lines_total", "Lines that were followed")] = 0
+    unparsed: Annotated[
+        int, counter("opsctl_log_unparsed_lines_total", "Of them not of the log's format")
+    ] = 0
+    bytes: Annotated[int, counter("opsctl_log_bytes_total", "Bytes that were followed", unit="bytes")] = 0
+    rotations: Annotated[
+        int | None, counter("opsctl_log_rotations_total", "Times that another file took the log's name")
+    ] = None
+    truncations: Annotated[
+        int | None, counter("opsctl_log_truncations_total", "Times that the file was emptied")
+    ] = None
+    unread: Annotated[
+        int | None, gauge("opsctl_log_unread_bytes", "Bytes that are still to be read", unit="bytes")
+    ] = None
+    read_at: Annotated[
+        float | None,
+        gauge("opsctl_log_followed_timestamp_seconds", "When new lines were looked for", unit="seconds"),
+    ] = None
+    templates: list[LogTemplateTotal] = []
+
+
 class LogsFacts(Facts, frozen=True, kw_only=True, tag="logs"):
     """One log at one moment: a file, a unit's journal, or the logs of a service's containers."""
 
@@ -108,3 +147,4 @@ class LogsFacts(Facts, frozen=True, kw_only=True, tag="logs"):
         bool | None, gauge("opsctl_log_truncated", "1 if the window was not read to its beginning")
     ] = None
     templates: list[LogTemplate] = []
+    totals: LogTotals | None = None

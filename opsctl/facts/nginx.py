@@ -6,6 +6,7 @@ Metric names follow nginx-prometheus-exporter where it has one.
 from __future__ import annotations
 
 from opsctl.facts.base import Annotated, Connection, Facts, Label, Record, counter, gauge
+from opsctl.facts.nginx_traffic import NginxTraffic
 
 
 class Upstream(Record, frozen=True, kw_only=True):
@@ -147,6 +148,7 @@ class NginxFacts(Facts, frozen=True, kw_only=True, tag="nginx"):
         int | None, gauge("opsctl_nginx_newest_errors", "5xx among the ten newest requests")
     ] = None
     worst_path: str = ""
+    traffic: NginxTraffic | None = None
 
     cache_path: str = ""
     cache_filesystem_used: Annotated[

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opsctl.logs.heads import Head
 
 MAX_BODY_LINES = 400
-_HEADED = frozenset({"laravel", "postgres", "nginx-error"})
+HEADED = frozenset({"laravel", "postgres", "nginx-error"})
 """Formats in which each entry begins with a head, and what has none goes on with the entry above."""
 _CONTINUES = Pattern(
     r"[ \t]|Traceback \(most recent call last\)|During handling of the above|The above exception was"
@@ -152,7 +152,7 @@ def assemble(lines: Iterable[Line], format: str) -> Assembly:
             add_body(current, text, "")
             result.count(True)
             continue
-        if head is None and format in _HEADED:  # the end of an entry that was cut, or another format
+        if head is None and format in HEADED:  # the end of an entry that was cut, or another format
             result.count(False)
             continue
         signs.active = signs.active or _tells_of_failure(current)
@@ -220,7 +220,7 @@ def unread_entry(line: Line, text: str) -> Entry:
 
 def belongs(current: Entry | None, text: str, format: str) -> bool:
     """Return whether a line without a head goes on with the entry above."""
-    if format in _HEADED:
+    if format in HEADED:
         return True
     if _CONTINUES.match(text):
         return True

@@ -83,19 +83,26 @@ def journal_lines(output: str) -> list[Line]:
     """Return the lines of `journalctl -o json --reverse`, oldest first, without systemd's own."""
     result: list[Line] = []
     for row in output.splitlines():
-        try:
-            value = json.loads(row)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(value, dict) or value.get("SYSLOG_IDENTIFIER") == "systemd":
-            continue
-        at = str(value.get("__REALTIME_TIMESTAMP", ""))
-        seconds = int(at) / 1e6 if at.isdigit() and len(at) < 20 else None
-        level = _PRIORITIES.get(str(value.get("PRIORITY", "")), "")
-        lines = _message(value.get("MESSAGE")).split("\n")
-        result += [Line(line, seconds, level) for line in reversed(lines)]
+        result += reversed(journal_entry(row)[1])
     result.reverse()
     return result
+
+
+def journal_entry(row: str) -> tuple[str, list[Line]]:
+    """Return the cursor and the lines of one entry; no lines of systemd's own, no cursor of what is none."""
+    try:
+        value = json.loads(row)
+    except (ValueError, RecursionError):
+        return "", []
+    if not isinstance(value, dict):
+        return "", []
+    cursor = str(value.get("__CURSOR", ""))
+    if value.get("SYSLOG_IDENTIFIER") == "systemd":
+        return cursor, []
+    at = str(value.get("__REALTIME_TIMESTAMP", ""))
+    seconds = int(at) / 1e6 if at.isdigit() and len(at) < 20 else None
+    level = _PRIORITIES.get(str(value.get("PRIORITY", "")), "")
+    return cursor, [Line(line, seconds, level) for line in _message(value.get("MESSAGE")).split("\n")]
 
 
 def _message(value: object) -> str:

@@ -80,9 +80,15 @@ class Group:
 
 
 class Templates:
-    """Groups events as they come; past `MAX_GROUPS` groups, the rest is one group."""
+    """Groups events as they come; past `MAX_GROUPS` groups, the rest is one group.
 
-    def __init__(self) -> None:
+    Args:
+        remembered: how many texts are known at sight.
+        text_limit: characters of a text that are looked at.
+    """
+
+    def __init__(self, remembered: int = 5000, text_limit: int = 1000) -> None:
+        self._remembered, self._text_limit = remembered, text_limit
         self.groups: list[Group] = []
         self._tree: dict[str, list[Group]] = {}
         self._exact: dict[tuple[str, str], Group] = {}
@@ -99,12 +105,16 @@ class Templates:
         known = self._exact.get(exact)
         if known is not None:
             return known
-        words = mask(text[:1000]).split()[:MAX_WORDS] or ["(empty)"]
-        key = (level, len(words), words[0], words[1:2], _exception(words))
-        found = self._near(str(key), words) or self._new(str(key), words, text, means)
-        if len(self._exact) < 5000:
+        words = mask(text[: self._text_limit]).split()[:MAX_WORDS] or ["(empty)"]
+        key = _key(level, words)
+        found = self._near(key, words) or self._new(key, words, text, means)
+        if len(self._exact) < self._remembered:
             self._exact[exact] = found
         return found
+
+    def restore(self, words: list[str], level: str, means: Meaning) -> Group:
+        """Return a group as it was known before."""
+        return self._new(_key(level, words), words, " ".join(words), lambda: means)
 
     def _near(self, key: str, words: list[str]) -> Group | None:
         near = self._tree.get(key, [])
@@ -123,6 +133,10 @@ class Templates:
         self.groups.append(group)
         self._tree.setdefault(key, []).append(group)
         return group
+
+
+def _key(level: str, words: list[str]) -> str:
+    return str((level, len(words), words[0], words[1:2], _exception(words)))
 
 
 def _exception(words: list[str]) -> str:

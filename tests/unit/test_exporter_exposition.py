@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporters.exposition import LabelTexts, Page, number_text
 from opsctl.facts import facts_class
-from opsctl.facts.base import Facts, Info, Label, Record, beside, counter, gauge
+from opsctl.facts.base import Facts, Info, Label, Metric, Record, beside, counter, gauge, histogram
 from opsctl.kinds import KINDS
-from opsctl.metrics import declared_metrics, exposition, parse_exposition, samples
+from opsctl.metrics import declared_metrics, exposition, facts_from_series, parse_exposition, samples
 from tests.unit.structs import structs
 
 BASE = {"service": 'a "b"\\\n', "server": "127.0.0.1:5432"}
@@ -78,8 +78,13 @@ def test_a_page_is_read_by_the_client_library(kind: str, data: st.DataObject) ->
         for sample in family.samples
     )
     assert theirs == sorted((name, labels, repr(float(value))) for name, labels, value in rows(text))
+    headings = {
+        metric.name: metric.heading
+        for metric, _ in declared_metrics(type(facts))
+        if isinstance(metric, Metric)
+    }
     for name in parse_exposition(text):
-        assert text.count(f"# TYPE {name} ") == 1
+        assert text.count(f"# TYPE {headings.get(name, name)} ") == 1
         assert text.count(f"# HELP {name} ") == 1
 
 
@@ -162,3 +167,40 @@ def test_labels_are_cleaned_anew_when_more_is_known_to_be_secret() -> None:
 )
 def test_numbers(value: Any, text: str | None) -> None:
     assert number_text(value) == text
+
+
+class Latency(Record, frozen=True, kw_only=True):
+    route: Annotated[str, Label("route")]
+    buckets: Annotated[dict[str, int], histogram("test_seconds", "Time")] = {}
+    sum: Annotated[float, histogram("test_seconds", "Time", part="sum")] = 0.0
+    count: Annotated[int, histogram("test_seconds", "Time", part="count")] = 0
+
+
+class LatencyFacts(Facts, frozen=True, kw_only=True, tag="test-latency"):
+    routes: list[Latency] = []
+
+
+def test_a_histogram_is_one_family_to_the_client_library() -> None:
+    routes = [
+        Latency(route="/a", buckets={"0.1": 1, "+Inf": 3}, sum=2.5, count=3),
+        Latency(route="/b", buckets={"0.1": 0, "+Inf": 1}, sum=9.0, count=1),
+    ]
+    facts = LatencyFacts(routes=routes)
+    page = Page()
+    page.add(facts)
+    for text in (page.encoded().decode(), exposition(samples(facts))):
+        (family,) = text_string_to_metric_families(text)
+        assert (family.name, family.type, family.documentation) == ("test_seconds", "histogram", "Time")
+        found = {(sample.name, *sorted(sample.labels.values())): sample.value for sample in family.samples}
+        assert found == {
+            ("test_seconds_bucket", "/a", "0.1"): 1,
+            ("test_seconds_bucket", "+Inf", "/a"): 3,
+            ("test_seconds_sum", "/a"): 2.5,
+            ("test_seconds_count", "/a"): 3,
+            ("test_seconds_bucket", "/b", "0.1"): 0,
+            ("test_seconds_bucket", "+Inf", "/b"): 1,
+            ("test_seconds_sum", "/b"): 9,
+            ("test_seconds_count", "/b"): 1,
+        }
+        assert text.count("# TYPE") == 1
+        assert facts_from_series(LatencyFacts, parse_exposition(text)) == facts
