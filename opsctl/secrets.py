@@ -106,6 +106,18 @@ class Secrets:
             return value
         if not variable:
             return None
+        candidate, looked = self._found(service, variable)
+        if candidate is None:
+            raise MissingSecret(f"{_shown(variable)} is not set; looked in {', '.join(looked)}")
+        self._redactor.add(candidate)
+        return _password_of_url(candidate)
+
+    def plain(self, service: ServiceSpec, variable: str) -> str | None:
+        """Return a variable that is no secret (a user, a database's name), None where it is not set."""
+        return self._found(service, variable)[0] if variable else None
+
+    def _found(self, service: ServiceSpec, variable: str) -> tuple[str | None, list[str]]:
+        """Return a variable's value, and where it was looked for."""
         looked = ["the environment"]
         candidate = os.environ.get(variable)
         if candidate is None:
@@ -114,10 +126,7 @@ class Secrets:
                 looked.append(f"{path} ({self._unreadable[path]})" if path in self._unreadable else str(path))
                 if candidate is not None:
                     break
-        if candidate is None:
-            raise MissingSecret(f"{_shown(variable)} is not set; looked in {', '.join(looked)}")
-        self._redactor.add(candidate)
-        return _password_of_url(candidate)
+        return candidate, looked
 
 
 def _shown(variable: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from opsctl.facts.base import Connection, FactProblem
 from opsctl.probes.alarms import call_later
 from opsctl.probes.connection import connection_state
+from opsctl.secrets import MissingSecret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -301,7 +302,10 @@ def parameters(context: ProbeContext, spec: PostgresSpec) -> dict[str, Any]:
             "unsupported", f"not a PostgreSQL DSN: {words}", "see `opsctl stack validate`"
         ) from None
     context.redactor.add(values.get("password"))
-    password = context.secrets.resolve(context.service, spec.password_env, spec.password_file)
+    for name, variable in (("user", spec.user_env), ("dbname", spec.database_env)):
+        if value := context.secrets.plain(context.service, variable):
+            values[name] = value
+    password = _password(context, spec)
     if password is not None:
         values["password"] = password
     values.setdefault("dbname", values.get("user", "postgres"))
@@ -342,6 +346,15 @@ def open_connection(context: ProbeContext, values: dict[str, Any]) -> Any:
         return psycopg.connect(**values, autocommit=True)
     except (psycopg.Error, OSError) as error:
         raise Unreachable(failure(error, address)) from None
+
+
+def _password(context: ProbeContext, spec: PostgresSpec) -> str | None:
+    try:
+        return context.secrets.resolve(context.service, spec.password_env, spec.password_file)
+    except MissingSecret:
+        if spec.guessed:  # whether there is one at all is part of the guess
+            return None
+        raise
 
 
 def _is_address(host: str) -> bool:

@@ -32,6 +32,12 @@ class PostgresSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shorthand: ClassVar[str] = "dsn"
 
     dsn: Annotated[str, Meta(description="postgresql://USER@HOST:PORT/DATABASE, without a password")]
+    user_env: Annotated[
+        str, Meta(pattern=NO_OR_VARIABLE, description="variable that holds the user, if it is set")
+    ] = ""
+    database_env: Annotated[
+        str, Meta(pattern=NO_OR_VARIABLE, description="variable that holds the database's name, if it is set")
+    ] = ""
     password_env: Annotated[
         str, Meta(pattern=NO_OR_VARIABLE, description="variable that holds the password")
     ] = ""

@@ -62,8 +62,6 @@ class Fault:
 
 
 FAULTS: list[Fault] = []
-NO_LOGIN = ("wishlins",)
-"""Systems that document no login of their database: what may have its reason there stays unproven."""
 
 
 def fault(
@@ -73,12 +71,11 @@ def fault(
     innocent: Sequence[str] = (),
     special: str = "",
     abstain: bool = False,
-    abstain_on: Sequence[str] = (),
     user: str = "",
     options: Sequence[str] = (),
     hangs: bool = False,
 ) -> Callable[[Callable[[Any], Iterator[None]]], Callable[[Any], Iterator[None]]]:
-    """Register a fault on each of the systems; on those of `abstain_on` its truth cannot be seen."""
+    """Register a fault on each of the systems."""
     assert not special or special in SPECIALS, special
 
     def register(function: Callable[[Any], Iterator[None]]) -> Callable[[Any], Iterator[None]]:
@@ -92,7 +89,7 @@ def fault(
                     shows=tuple(shows),
                     innocent=tuple(innocent),
                     special=special,
-                    abstain=abstain or system in abstain_on,
+                    abstain=abstain,
                     user=user,
                     options=tuple(options),
                     hangs=hangs,

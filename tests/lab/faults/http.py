@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.lab.changes import asked_for, drop_in, edited, release
-from tests.lab.faults.base import NO_LOGIN, fault
+from tests.lab.faults.base import fault
 from tests.lab.stacks.base import ComposeSystem, System
 
 ON_SYSTEMD = ("rostferrum", "iiko-base")
@@ -86,7 +86,6 @@ def packets_to_the_application_dropped(lab: System) -> Iterator[None]:
     expect=[("http/slow", "backend")],
     shows=[("http/slow", "api")],
     innocent=["postgres/*"],
-    abstain_on=NO_LOGIN,
 )
 def release_that_waits(lab: System) -> Iterator[None]:
     """The page now asks something far away first; it is complete, and late."""
@@ -95,7 +94,7 @@ def release_that_waits(lab: System) -> Iterator[None]:
         yield
 
 
-@fault(*BACKENDS, expect=[("http/status", "backend")], shows=[("http/status", "api")], abstain_on=NO_LOGIN)
+@fault(*BACKENDS, expect=[("http/status", "backend")], shows=[("http/status", "api")])
 def release_that_answers_500(lab: System) -> Iterator[None]:
     """It catches its own exception and logs nothing: the answer is all that can be seen."""
     code = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.lab import load
 from tests.lab.changes import asked_for, edited, release, without_file
-from tests.lab.faults.base import NO_LOGIN, fault
+from tests.lab.faults.base import fault
 from tests.lab.faults.config import ENV, started_anew
 from tests.lab.faults.http import BACKENDS, SITE, page
 from tests.lab.stacks import parts
@@ -34,7 +34,6 @@ threading.Thread(target=pay, daemon=True).start()
     "freemarket",
     expect=[("logs/connection-errors", "backend")],
     innocent=["postgres/*", "redis/*", "http/*"],
-    abstain_on=NO_LOGIN,
 )
 def payment_gateway_unreachable(lab: System) -> Iterator[None]:
     """It is no part of the stack: that the application cannot reach it stands in its log alone."""
@@ -165,9 +164,7 @@ def access_log_switched_off(lab: System) -> Iterator[None]:
         lab.see_load()
 
 
-@fault(
-    "wishlins", expect=[("logs/silent", "backend")], innocent=["http/*", "container/*"], abstain_on=NO_LOGIN
-)
+@fault("wishlins", expect=[("logs/silent", "backend")], innocent=["http/*", "container/*"])
 def backend_logs_nothing_any_more(lab: ComposeSystem) -> Iterator[None]:
     """From some moment on nothing below a warning is logged. Three seconds of silence are too long."""
     quiet = "threading.Timer(6, logging.getLogger('uvicorn.access').setLevel, ['WARNING'])"
