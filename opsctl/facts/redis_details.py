@@ -95,6 +95,4 @@ class RedisDetails(Record, frozen=True, kw_only=True):
     error_replies: Annotated[int | None, counter("redis_total_error_replies", "Answers that were errors")] = (
         None
     )
-    slow_log_length: Annotated[
-        int | None, gauge("redis_slowlog_length", "Entries of the slow log, as far as they were read")
-    ] = None
+    slow_log_length: Annotated[int | None, gauge("redis_slowlog_length", "Entries of the slow log")] = None

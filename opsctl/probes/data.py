@@ -1,7 +1,7 @@
 """Runs the named SQL queries of a service: read-only, bounded in time, over one connection.
 
 All queries of a service share one run and one connection, however many there are: near the
-limit of connections a second one would be one too many.
+limit of connections a second one would be one too many. Metrics keep it between looks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from opsctl.facts.base import FactProblem
 from opsctl.facts.data import DataFacts, Measurement
 from opsctl.probes.base import ProbeError
 from opsctl.probes.postgres_connection import Unreachable, connect, parameters, problem_of
+from opsctl.probes.postgres_kept import kept_asker
 from opsctl.probes.postgres_parsing import without_literals
+from opsctl.probes.remembering import for_metrics
 from opsctl.stack.specs import DataSpec
 
 if TYPE_CHECKING:
@@ -67,7 +69,10 @@ def _run_all(context: ProbeContext) -> dict[str, Outcome]:
         raise ProbeError("missing", "the service has no postgres to ask", "add `postgres:` to the service")
     values = parameters(context, context.service.postgres[0])
     try:
-        asker = connect(context, values)
+        if for_metrics(context):
+            asker = kept_asker(context, values, _store(context))
+        else:
+            asker = connect(context, values)
     except Unreachable as unreachable:
         connection = unreachable.connection
         state = "timeout" if connection.state == "timeout" else "refused"
@@ -78,6 +83,17 @@ def _run_all(context: ProbeContext) -> dict[str, Outcome]:
         return {spec.name: _run(asker, spec) for spec in context.service.data}
     finally:
         asker.close()
+
+
+_stores: dict[tuple[str, str, str], dict[str, Any]] = {}
+
+
+def _store(context: ProbeContext) -> dict[str, Any]:
+    """Return where the connection of a service's queries is between looks.
+
+    What a target keeps is of no use here: whichever query of a service comes first runs them all.
+    """
+    return _stores.setdefault((str(context.stack.directory), context.stack.name, context.target.service), {})
 
 
 def _run(asker: Asker, spec: DataSpec) -> Outcome:

@@ -234,13 +234,14 @@ class Asker:
         allowed = int(max(min(self.context.left - 2 * MARGIN_SECONDS, seconds), 0.05) * 1000)
         self.connection.execute(
             f"begin read only; set local statement_timeout = {allowed}; "
-            f"set local lock_timeout = {LOCK_MILLISECONDS}"
+            f"set local lock_timeout = {LOCK_MILLISECONDS}",
+            prepare=False,
         )
         try:
             return list(self.connection.execute(query, prepare=True).fetchmany(2))
         finally:
             with contextlib.suppress(Exception):
-                self.connection.execute("commit")
+                self.connection.execute("commit", prepare=False)
 
     def ask(
         self,

@@ -1,11 +1,10 @@
 """Looks at a Redis server: PING, then INFO, a few CONFIG GET, the slow log and queues in one round trip.
 
-Never KEYS or SCAN, never a password asked for. One connection, closed at the end.
+Never KEYS or SCAN, never a password asked for. One connection; metrics keep it, a diagnosis closes it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,9 @@ from opsctl.facts.redis import Queue, RedisFacts
 from opsctl.probes.addresses import beyond_loopback
 from opsctl.probes.connection import connection_state
 from opsctl.probes.listeners import listen_addresses
+from opsctl.probes.redis_batch import SLOW_LOG_ENTRIES, Batch, keep_config, known_config, slow_log
 from opsctl.probes.redis_details import detail_values
+from opsctl.probes.redis_kept import Line
 from opsctl.probes.redis_parsing import (
     CONFIG_NAMES,
     answer_state,
@@ -26,13 +27,15 @@ from opsctl.probes.redis_parsing import (
     info_values,
     slow_command,
 )
-from opsctl.probes.redis_window import LENGTH_COMMANDS, measure, queue_lengths
+from opsctl.probes.redis_window import LENGTH_COMMANDS, measure, queue_lengths, since_the_last_look
+from opsctl.probes.remembering import for_metrics, remembered
 from opsctl.stack.specs import RedisSpec
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
 
-SLOW_LOG_ENTRIES = 64
+SOCKETS_SECONDS = 60.0
+"""For how long they believe where the server listens."""
 
 
 def probe(context: ProbeContext) -> RedisFacts:
@@ -42,7 +45,14 @@ def probe(context: ProbeContext) -> RedisFacts:
     spec = context.spec
     assert isinstance(spec, RedisSpec)
     password = context.secrets.resolve(context.service, spec.password_env, spec.password_file)
-    client = _client(context, spec, password)
+    user = urlsplit(spec.url).username
+    line = Line(
+        context,
+        lambda seconds: _client(spec, password, seconds),
+        (spec.url, password or ""),
+        None if password is None else (unquote(user), password) if user else (password,),
+    )
+    good = False
     base: dict[str, Any] = {
         "address": context.target.address,
         "may_be_exposed": spec.exposed,
@@ -53,8 +63,7 @@ def probe(context: ProbeContext) -> RedisFacts:
     try:
         detail = ""
         try:
-            client.ping()
-            base["ping_seconds"] = time.monotonic() - began
+            base["ping_seconds"] = line.greet()
         except redis.exceptions.RedisError as error:
             state = _answer(error)
             if state not in ("ok", "loading"):
@@ -64,17 +73,18 @@ def probe(context: ProbeContext) -> RedisFacts:
             return _not_answering(context, spec, base, _failure(error, context))
         try:
             if base.get("loading"):
-                return _loading(context, client, base, detail)
-            return _read(context, client, spec, password, base, began)
+                return _loading(context, line.client, base, detail)
+            facts = _read(context, line, spec, password, base, began)
+            good = True
+            return facts
         except (redis.exceptions.RedisError, OSError) as error:
             base.pop("ping_seconds", None)  # it answered once and then no more
             return _not_answering(context, spec, base, _failure(error, context))
     finally:
-        with contextlib.suppress(Exception):
-            client.close()
+        line.end(good)
 
 
-def _client(context: ProbeContext, spec: RedisSpec, password: str | None) -> Any:
+def _client(spec: RedisSpec, password: str | None, seconds: float) -> Any:
     import inspect
 
     import redis
@@ -82,7 +92,6 @@ def _client(context: ProbeContext, spec: RedisSpec, password: str | None) -> Any
     from redis.retry import Retry
 
     parts = urlsplit(spec.url)
-    seconds = context.left * 0.65
     common: dict[str, Any] = {
         "username": unquote(parts.username) if parts.username else None,
         "password": password,
@@ -203,52 +212,29 @@ def _loading(context: ProbeContext, client: Any, base: dict[str, Any], detail: s
     )
 
 
-class _Batch:
-    """Commands sent in one round trip; what is refused becomes a problem of its part."""
-
-    def __init__(self, client: Any) -> None:
-        self.pipeline = client.pipeline(transaction=False)
-        self.results: list[Any] = []
-        self.problems: list[FactProblem] = []
-
-    def run(self) -> None:
-        self.results = self.pipeline.execute(raise_on_error=False)
-
-    def take(self, part: str, hint: str = "") -> Any:
-        """Return the next answer, None where it was an error."""
-        import redis
-
-        answer = self.results.pop(0)
-        if not isinstance(answer, Exception):
-            return answer
-        if isinstance(answer, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
-            raise answer
-        text = str(answer)
-        denied = isinstance(answer, redis.exceptions.NoPermissionError) or "noperm" in text.lower()
-        code = "permission" if denied else "unsupported"
-        if part and all(problem.part != part for problem in self.problems):
-            self.problems.append(
-                FactProblem(part=part, code=code, message=f"{part}: {text}"[:300], hint=hint)
-            )
-        return None
-
-
 def _read(
     context: ProbeContext,
-    client: Any,
+    line: Line,
     spec: RedisSpec,
     password: str | None,
     base: dict[str, Any],
     began: float,
 ) -> RedisFacts:
-    batch = _Batch(client)
-    batch.pipeline.execute_command("CLIENT SETNAME", "opsctl")
-    batch.pipeline.info()
-    detailed = context.options.get("detail") == "metrics"
+    client, detailed = line.client, for_metrics(context)
     names = (*CONFIG_NAMES, "databases") if detailed else CONFIG_NAMES
-    for name in names:  # one by one: CONFIG GET takes several names only since Redis 7
-        batch.pipeline.config_get(name)
-    batch.pipeline.slowlog_get(SLOW_LOG_ENTRIES)
+    known = known_config(context)
+    batch = Batch(client)
+    if not line.reused:
+        batch.pipeline.execute_command("CLIENT SETNAME", "opsctl")
+    batch.pipeline.info()
+    if known is None:
+        for name in names:  # one by one: CONFIG GET takes several names only since Redis 7
+            batch.pipeline.config_get(name)
+    if detailed:
+        batch.pipeline.slowlog_len()
+        batch.pipeline.slowlog_get(1)
+    else:
+        batch.pipeline.slowlog_get(SLOW_LOG_ENTRIES)
     database = _database(spec)
     if database:
         batch.pipeline.execute_command("SELECT", database)
@@ -259,24 +245,33 @@ def _read(
     batch.run()
 
     values = dict(base)
-    batch.take("")
+    if not line.reused:
+        batch.take("")
     info = batch.take("INFO", "let the user run INFO") or {}
     values |= info_values(info)
-    config: dict[str, str] = {}
-    for _ in names:
-        config |= batch.take("CONFIG GET", "let the user run CONFIG GET") or {}
+    config = {} if known is None else known
+    if known is None:
+        for _ in names:
+            config |= batch.take("CONFIG GET", "let the user run CONFIG GET") or {}
+        keep_config(context, config)
     values |= config_values(config)
+    length = batch.take("SLOWLOG", "let the user run SLOWLOG") if detailed else None
     slow = batch.take("SLOWLOG", "let the user run SLOWLOG GET")
+    if detailed:
+        slow = slow_log(context, client, slow)
     values["slow_commands"] = [slow_command(entry) for entry in slow or []]
     if database:
         batch.take(f"SELECT {database}")
     kinds = {name: batch.take(f"queue {name}", f"let the user run TYPE {name}") for name in spec.queues}
     if detailed:
         commands = batch.take("INFO", "let the user run INFO") or {}
-        values |= detail_values(info, commands, config, None if slow is None else len(slow))
+        values |= detail_values(info, commands, config, length)
     values["queues"] = _queues(client, spec, database, kinds, batch.problems)
     values |= _exposure(context, spec, password, values)
-    measure(client, context.left - 0.4, kinds, values)
+    if detailed:
+        since_the_last_look(context, values)
+    else:
+        measure(client, context.left - 0.4, kinds, values)
     return RedisFacts(
         up=True,
         connection=Connection(state="ok", address=context.target.address, seconds=time.monotonic() - began),
@@ -339,7 +334,10 @@ def _exposure(
         found["needs_password"] = True  # the default user has one, or AUTH had failed
     addresses = None
     if parts.scheme != "unix":
-        addresses = listen_addresses(context.shared, parts.hostname or "127.0.0.1", parts.port or 6379)
+        host, port = parts.hostname or "127.0.0.1", parts.port or 6379
+        (addresses,) = remembered(
+            context, "listening", SOCKETS_SECONDS, lambda: (listen_addresses(context.shared, host, port),)
+        )
     if addresses:
         beyond = [address for address in addresses if beyond_loopback(address)]
         found |= {"listens_on": beyond[:20], "listens_beyond_loopback": bool(beyond)}

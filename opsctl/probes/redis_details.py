@@ -107,7 +107,7 @@ def detail_values(
         info: INFO.
         commands: INFO commandstats.
         config: CONFIG GET, as far as it may be read.
-        slow_log_length: how many entries of the slow log were read.
+        slow_log_length: how many entries the slow log has.
     """
     values: dict[str, Any] = {field: whole(info.get(name)) for field, name in _WHOLE.items()}
     values |= {

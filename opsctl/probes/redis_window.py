@@ -1,6 +1,7 @@
 """What only a second look a moment later shows: evictions, refused writes, growing queues.
 
-Lifetime totals are never judged as rates. The wait is spent only where one of them may matter.
+Lifetime totals are never judged as rates. The wait is spent only where one of them may matter. Where
+looks follow each other nobody waits: the first look is the one before.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from opsctl.probes.redis_parsing import info_values
+from opsctl.probes.remembering import earlier
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opsctl.facts.redis import Queue
+    from opsctl.probes.base import ProbeContext
 
 WINDOW_SECONDS = 1.0
+LONGEST_SECONDS = 300.0
+"""An earlier look that is older says nothing of what happens now."""
 NEAR_FULL = 0.9
 LENGTH_COMMANDS = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
 
@@ -59,13 +66,7 @@ def measure(client: Any, left: float, kinds: dict[str, Any], values: dict[str, A
     info = info_values(client.info()) if full else {}
     lengths = queue_lengths(client, {queue.name: kinds[queue.name] for queue in long})
     seconds = time.monotonic() - began
-    for total, rate in (
-        ("evicted_keys", "evicted_per_second"),
-        ("refused_writes", "refused_writes_per_second"),
-    ):
-        first, second = values.get(total), info.get(total)
-        if first is not None and second is not None:
-            values[rate] = round(max(second - first, 0) / seconds, 1)
+    _add_rates(values, values, info, seconds)
     grown = {
         queue.name: round((lengths[queue.name] - (queue.length or 0)) / seconds, 1)
         for queue in long
@@ -74,3 +75,39 @@ def measure(client: Any, left: float, kinds: dict[str, Any], values: dict[str, A
     values["queues"] = [
         msgspec.structs.replace(queue, growth_per_second=grown.get(queue.name)) for queue in queues
     ]
+
+
+def since_the_last_look(context: ProbeContext, values: dict[str, Any]) -> None:
+    """Add the same rates to the values, since an earlier look; changed in place."""
+    queues: list[Queue] = values["queues"]
+    sample = {name: values.get(name) for name in ("evicted_keys", "refused_writes")}
+    lengths = {queue.name: queue.length for queue in queues}
+    found = earlier(context, "counters", (sample, lengths), WINDOW_SECONDS, LONGEST_SECONDS)
+    full = near_full(values)
+    if not full and values.get("maxmemory") is not None:
+        values |= {"evicted_per_second": 0.0, "refused_writes_per_second": 0.0}
+    if found is None:
+        return
+    seconds, (first, before) = found
+    if full:
+        _add_rates(values, first, sample, seconds)
+    values["queues"] = [
+        msgspec.structs.replace(queue, growth_per_second=round((queue.length - old) / seconds, 1))
+        if queue.length is not None
+        and queue.length >= queue.limit
+        and (old := before.get(queue.name)) is not None
+        else queue
+        for queue in queues
+    ]
+
+
+def _add_rates(
+    values: dict[str, Any], before: Mapping[str, Any], after: Mapping[str, Any], seconds: float
+) -> None:
+    for total, rate in (
+        ("evicted_keys", "evicted_per_second"),
+        ("refused_writes", "refused_writes_per_second"),
+    ):
+        first, second = before.get(total), after.get(total)
+        if first is not None and second is not None:
+            values[rate] = round(max(second - first, 0) / seconds, 1)
