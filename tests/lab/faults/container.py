@@ -51,7 +51,7 @@ def bot_container_stopped(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker start {lab.id('bot')}")
 
 
-@fault("wishlins", expect=[("container/paused", "backend")], shows=[("http/timeout", "backend")])
+@fault("wishlins", expect=[("container/paused", "backend")], shows=[("http/timeout", "backend")], hangs=True)
 def backend_paused(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker pause {lab.id('backend')}")
     lab.see_load()
@@ -59,7 +59,7 @@ def backend_paused(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker unpause {lab.id('backend')}")
 
 
-@fault(*COMPOSE, expect=[("container/paused", "db")], shows=[(HANGS, "api")])
+@fault(*COMPOSE, expect=[("container/paused", "db")], shows=[(HANGS, "api")], hangs=True)
 def database_paused(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker pause {lab.id('db')}")
     lab.see_load()
@@ -125,6 +125,7 @@ def frontend_unhealthy(lab: ComposeSystem) -> Iterator[None]:
 
 @fault(
     "wishlins", "freemarket", "flurai", expect=[("container/network-detached", "db")], shows=[(HANGS, "api")]
+    hangs=True,
 )
 def database_detached_from_network(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker network disconnect {lab.network} {lab.id('db')}")
@@ -164,7 +165,7 @@ def docker_daemon_down(lab: ComposeSystem) -> Iterator[None]:
     lab.sh("systemctl start docker")
 
 
-@fault("wishlins", expect=[("docker/daemon-hung", "host")], innocent=["container/*"])
+@fault("wishlins", expect=[("docker/daemon-hung", "host")], innocent=["container/*"], hangs=True)
 def docker_daemon_hung(lab: ComposeSystem) -> Iterator[None]:
     lab.sh("pkill -STOP -x dockerd")
     yield

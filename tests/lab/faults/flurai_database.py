@@ -55,7 +55,7 @@ def replay_paused_on_a_replica(lab: Flurai) -> Iterator[None]:
     replica(lab, "select pg_wal_replay_resume()")
 
 
-@fault("flurai", expect=[("postgres/replication-lag", "db")], innocent=["http/*", "container/*"])
+@fault("flurai", expect=[("postgres/replication-lag", "db")], innocent=["http/*", "container/*"], hangs=True)
 def replica_behind_a_black_hole(lab: Flurai) -> Iterator[None]:
     """A firewall swallows what the primary sends; the connection has not timed out yet."""
     pid = lab.pid(REPLICAS[2])

@@ -31,7 +31,7 @@ def fpm_frozen(lab: System) -> Iterator[None]:
     lab.sh("pkill -CONT php-fpm")
 
 
-@fault("iiko-base", expect=[("php/workers-exhausted", "php")], shows=[("http/timeout", "site")])
+@fault("iiko-base", expect=[("php/workers-exhausted", "php")], shows=[("http/timeout", "site")], hangs=True)
 def all_workers_busy(lab: System) -> Iterator[None]:
     """Scripts that wait for something slow hold every worker."""
     lab.server.write(f"{FRONTEND}/public/slow.php", "<?php sleep(25); echo 'done';\n")

@@ -50,7 +50,7 @@ def all_connections_taken(lab: System) -> Iterator[None]:
     lab.sh("systemctl stop lab-hold")
 
 
-@fault(*ON_SYSTEMD, expect=[("postgres/blocked-queries", "db")], shows=[(HANGS, "api")])
+@fault(*ON_SYSTEMD, expect=[("postgres/blocked-queries", "db")], shows=[(HANGS, "api")], hangs=True)
 def table_locked(lab: System) -> Iterator[None]:
     """A session at work holds an exclusive lock on the table that every page reads."""
     sql = f"begin; lock table {table(lab)} in access exclusive mode; select pg_sleep(90);"
@@ -71,6 +71,7 @@ def table_locked(lab: System) -> Iterator[None]:
     *ON_SYSTEMD,
     expect=[("postgres/blocked-queries", "db")],
     shows=[(HANGS, "api")],
+    hangs=True,
 )
 def transaction_left_open_with_a_lock(lab: System) -> Iterator[None]:
     """A person went to lunch with an open transaction that holds the lock.

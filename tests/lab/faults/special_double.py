@@ -82,6 +82,7 @@ def key_lost_and_certificate_expired(lab: System) -> Iterator[None]:
     expect=[("container/exited", "frontend"), ("container/paused", "db")],
     shows=[("http/status", "site"), ("http/status", "api")],
     special="double",
+    hangs=True,
 )
 def frontend_stopped_and_database_paused(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker stop -t 1 {lab.id('frontend')}; docker pause {lab.id('db')}")
@@ -107,6 +108,7 @@ def bot_stopped_and_proxy_stopped(lab: ComposeSystem) -> Iterator[None]:
     expect=[("container/paused", "cache"), ("container/exited", "bot")],
     shows=[("redis/hung", "cache")],
     special="double",
+    hangs=True,
 )
 def cache_paused_and_bot_stopped(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker stop -t 1 {lab.id('bot')}; docker pause {lab.id('cache')}")
@@ -120,6 +122,7 @@ def cache_paused_and_bot_stopped(lab: ComposeSystem) -> Iterator[None]:
     expect=[("container/exited", "frontend"), ("container/exited", "prometheus")],
     shows=[("monitoring/prometheus-down", "prometheus")],
     special="double",
+    hangs=True,
 )
 def frontend_and_prometheus_stopped(lab: ComposeSystem) -> Iterator[None]:
     prometheus = "docker ps -aq --filter label=com.docker.compose.service=prometheus"
@@ -147,6 +150,7 @@ def cache_full_and_bot_stopped(lab: ComposeSystem) -> Iterator[None]:
     "flurai",
     expect=[("container/exited", "db"), ("container/paused", "cache")],
     special="double",
+    hangs=True,
 )
 def database_stopped_and_cache_paused(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker stop -t 3 {lab.id('db')}; docker pause {lab.id('cache')}")

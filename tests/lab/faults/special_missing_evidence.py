@@ -30,6 +30,7 @@ def backend_stopped_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[N
 
 @fault(
     "wishlins", expect=[("container/paused", "db")], special="missing-evidence", abstain=True, user="nobody"
+    hangs=True,
 )
 def database_paused_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"{OPEN_HOME}; docker pause {lab.id('db')}")
@@ -80,6 +81,7 @@ def database_stopped_and_the_docker_daemon_hangs(lab: ComposeSystem) -> Iterator
 
 @fault(
     "rostferrum", expect=[("postgres/hung", "db")], special="missing-evidence", abstain=True, user="nobody"
+    hangs=True,
 )
 def database_frozen_and_no_password(lab: System) -> Iterator[None]:
     lab.sh("pkill -STOP -x postgres")
@@ -94,6 +96,7 @@ def database_frozen_and_no_password(lab: System) -> Iterator[None]:
     special="missing-evidence",
     abstain=True,
     user="nobody",
+    hangs=True,
 )
 def table_locked_and_no_password(lab: System) -> Iterator[None]:
     sql = "begin; lock table products in access exclusive mode; select pg_sleep(90);"

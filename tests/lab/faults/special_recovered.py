@@ -87,7 +87,7 @@ def backend_container_was_paused(lab: ComposeSystem) -> Iterator[None]:
     lab.see_load()
     lab.sh(f"docker unpause {lab.id('backend')}")
     lab.wait_healthy()
-    calm(lab)
+    calm(lab, 17.0)  # three pauses of the bot, which waited 3 s for each answer and 2 s before the next
     yield
 
 

@@ -128,6 +128,7 @@ def noisy_bot_beside_a_stopped_frontend(lab: ComposeSystem) -> Iterator[None]:
     shows=[(HANGS, "api")],
     innocent=["container/exited", "container/missing"],
     special="red-herring",
+    hangs=True,
 )
 def a_stranger_beside_a_paused_database(lab: ComposeSystem) -> Iterator[None]:
     """A container of nobody's project has exited with an error."""

@@ -51,6 +51,7 @@ def unhealthy_word_of_before_the_stop(lab: ComposeSystem) -> Iterator[None]:
     expect=[("container/paused", "backend")],
     innocent=["http/*", "nginx/*"],
     special="stale-status",
+    hangs=True,
 )
 def healthy_word_of_a_paused_instance(lab: ComposeSystem) -> Iterator[None]:
     """No check runs in a paused container: Docker goes on calling it healthy."""
