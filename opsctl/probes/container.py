@@ -34,6 +34,7 @@ from opsctl.probes.container_parsing import (
     wanted_ports,
 )
 from opsctl.probes.docker_api import ApiError, DockerApi, api, cannot_look, containers
+from opsctl.probes.remembering import for_metrics
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
@@ -57,12 +58,16 @@ def probe(context: ProbeContext) -> ContainerFacts:
         listed = containers(context)
         key = ("docker listing", engine.endpoint)
         listing = context.shared.once(key, lambda: Listing(listed))
-        return _Look(context, engine, listing).facts()
+        if for_metrics(context):
+            from opsctl.probes.container_metrics import MetricsLook  # a diagnosis never needs it
+
+            return MetricsLook(context, engine, listing).facts()
+        return Look(context, engine, listing).facts()
     except ApiError as error:
         raise cannot_look(error, engine.endpoint) from None
 
 
-class _Look:
+class Look:
     """One look at one service."""
 
     def __init__(self, context: ProbeContext, engine: DockerApi, listing: Listing) -> None:
@@ -78,14 +83,10 @@ class _Look:
         self.described = self.compose.service(self.name)
 
     def facts(self) -> ContainerFacts:
+        """Return the facts of the service's containers."""
         if self.compose.problem is not None:
             self.problems.append(self.compose.problem)
-        inspected = [item for item in map(self._inspect, self.own) if item]
-        self.groups = {str(item.get("Id")): _group(item) for item in inspected}
-        before = {identity: cpu_values(group) for identity, group in self.groups.items() if group}
-        sampled = time.monotonic()
-        instances = [self._instance(item) for item in inspected]
-        instances = self._throttling(inspected, instances, before, sampled)
+        instances = self._instances()
         spec = self.context.service
         one_shot = self._one_shot(instances)
         running = sum(1 for item in instances if item.state == "running")
@@ -109,6 +110,15 @@ class _Look:
             problems=self.problems,
         )
 
+    def _instances(self) -> list[Instance]:
+        """Return everything that is known of the containers now."""
+        inspected = [item for item in map(self._inspect, self.own) if item]
+        self.groups = {str(item.get("Id")): control_group_of(item) for item in inspected}
+        before = {identity: cpu_values(group) for identity, group in self.groups.items() if group}
+        sampled = time.monotonic()
+        instances = [self._instance(item) for item in inspected]
+        return self._throttling(inspected, instances, before, sampled)
+
     def _inspect(self, item: dict[str, Any]) -> dict[str, Any]:
         try:
             return self.engine.inspect(str(item.get("Id")))
@@ -125,12 +135,8 @@ class _Look:
         self.context.redactor.add_environment(running, secret)
         values |= self._wanted(inspected, values)
         values |= self._environment(running)
-        values |= self._resources(inspected, values)
-        if self.context.options.get("detail") == "metrics" and state in ("running", "paused"):
-            from opsctl.probes.container_usage import usage
-
-            values["usage"] = usage(inspected, self.groups.get(identity) is not None)
-        values["log_bytes"] = self._log_bytes(inspected, values["log_driver"])
+        values |= self._resources(values)
+        values["log_bytes"] = self._log_bytes(self._log_path(inspected, values["log_driver"]))
         unwell = state != "running" or values.get("health") == "unhealthy"
         if unwell or values["restart_count"] or values.get("oom_kills"):
             incidents = self._incidents()
@@ -150,7 +156,7 @@ class _Look:
         key = ("docker incidents", self.engine.endpoint)
         return self.context.shared.once(key, lambda: recent(self.engine, time.time()))
 
-    def _resources(self, inspected: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    def _resources(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return memory and CPU figures of a running container."""
         if values["state"] not in ("running", "paused"):
             return {}
@@ -217,9 +223,13 @@ class _Look:
             return []
         return log_lines(data, not (inspected.get("Config") or {}).get("Tty"))
 
-    def _log_bytes(self, inspected: dict[str, Any], driver: str) -> int | None:
-        path = str(inspected.get("LogPath") or "")
-        if driver != "json-file" or not path or not self.engine.endpoint.startswith("unix:"):
+    def _log_path(self, inspected: dict[str, Any], driver: str) -> str:
+        """Return the file with the container's log; empty where there is none on this machine."""
+        here = driver == "json-file" and self.engine.endpoint.startswith("unix:")
+        return str(inspected.get("LogPath") or "") if here else ""
+
+    def _log_bytes(self, path: str) -> int | None:
+        if not path:
             return None
         try:
             return Path(path).stat().st_size
@@ -330,7 +340,7 @@ def _looked_at(spec: ServiceSpec) -> bool:
     )
 
 
-def _group(inspected: dict[str, Any]) -> ControlGroup | None:
+def control_group_of(inspected: dict[str, Any]) -> ControlGroup | None:
     """Return the control group of a container that runs on this machine."""
     pid = (inspected.get("State") or {}).get("Pid")
     return control_group(pid, str(inspected.get("Id"))) if isinstance(pid, int) and pid > 0 else None

@@ -5,6 +5,7 @@ The files are world-readable, cost microseconds, and know what the engine forget
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,16 @@ def throttled_ratio(before: tuple[int, int], after: tuple[int, int]) -> float | 
 def read_text(path: Path) -> str | None:
     """Return the beginning of a small file, None where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES).decode("utf-8", "replace")
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:  # a file of a control group is shown whole at the first read, or in pieces of a page
+        pieces, size = [], 0
+        while size < MAX_BYTES and (piece := os.read(handle, MAX_BYTES)):
+            pieces.append(piece)
+            size += len(piece)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    return b"".join(pieces)[:MAX_BYTES].decode("utf-8", "replace")

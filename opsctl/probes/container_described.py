@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,9 @@ def described(context: ProbeContext, project: str, own: list[dict[str, Any]]) ->
 def read_compose(path: Path, project: str, variables: dict[str, str]) -> Described:
     """Return a compose file with its variables filled in; never raises."""
     try:
-        with path.open("rb") as file:
-            data = file.read(2 * 1024 * 1024)
-        return Described(path, parse_compose(data, project, variables))
+        found = os.stat(path)  # noqa: PTH116 - three numbers of one call
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        return _read(path, stamp, project, tuple(sorted(variables.items())))
     except OSError as error:
         message, hint = f"cannot read the compose file {path}: {error.strerror}", "name it in compose.file"
     except ComposeError as error:
@@ -67,3 +68,12 @@ def read_compose(path: Path, project: str, variables: dict[str, str]) -> Describ
     return Described(
         path, None, FactProblem(part="compose", code="missing", message=message[:300], hint=hint)
     )
+
+
+@functools.lru_cache(maxsize=8)  # reading YAML costs more than all else, and who looks again looks often
+def _read(
+    path: Path, _stamp: tuple[int, int, int], project: str, variables: tuple[tuple[str, str], ...]
+) -> Described:
+    with path.open("rb") as file:
+        data = file.read(2 * 1024 * 1024)
+    return Described(path, parse_compose(data, project, dict(variables)))

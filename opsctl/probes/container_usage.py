@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,50 @@ DEFAULT_PERIOD = 100_000
 """Microseconds; what the kernel takes where none is set."""
 
 
-def usage(inspected: dict[str, Any], here: bool) -> Usage:
-    """Return what a running container uses.
+@dataclass(frozen=True)
+class Source:
+    """Where a running container's use is read from, and what it may use: the same as long as it runs."""
+
+    spec: dict[str, Any]
+    pid: int = 0
+    """Its main process, 0 where that is none of this machine."""
+    groups: dict[str, Path] = field(default_factory=dict)
+    own_network: bool = False
+    layer: str = ""
+    """The folder that it writes to."""
+
+
+def source(inspected: dict[str, Any], here: bool) -> Source:
+    """Return where to read what a container uses.
 
     Args:
         inspected: what `docker inspect` says.
         here: its main process is known to be one of this machine.
     """
-    values = spec_values(inspected)
-    values["last_seen"] = float(int(time.time()))
-    pid = (inspected.get("State") or {}).get("Pid")
+    spec, pid = spec_values(inspected), (inspected.get("State") or {}).get("Pid")
     if not here or not isinstance(pid, int):
+        return Source(spec)
+    data = (inspected.get("GraphDriver") or {}).get("Data") or {}
+    upper = str(data.get("UpperDir") or "")
+    return Source(
+        spec,
+        pid,
+        folders(read_text(Path(f"/proc/{pid}/cgroup")) or "", str(inspected.get("Id"))),
+        # that of the machine would be counted as the container's
+        (inspected.get("HostConfig") or {}).get("NetworkMode") != "host",
+        upper if upper.startswith("/") else "",
+    )
+
+
+def usage(found: Source) -> Usage:
+    """Return what a running container uses now."""
+    values = {**found.spec, "last_seen": float(int(time.time()))}
+    if not found.pid:
         return Usage(**values)
-    groups = folders(read_text(Path(f"/proc/{pid}/cgroup")) or "", str(inspected.get("Id")))
-    values |= group_values(groups)
-    if (inspected.get("HostConfig") or {}).get("NetworkMode") != "host":  # that would be the machine's
-        values["interfaces"] = interfaces(read_text(Path(f"/proc/{pid}/net/dev")) or "")
-    values["devices"] = _with_filesystem(_devices(groups), inspected)
+    values |= group_values(found.groups)
+    if found.own_network:
+        values["interfaces"] = interfaces(read_text(Path(f"/proc/{found.pid}/net/dev")) or "")
+    values["devices"] = _with_filesystem(_devices(found.groups), found.layer)
     return Usage(**values)
 
 
@@ -240,14 +268,12 @@ def _devices(groups: dict[str, Path]) -> Counts:
     )
 
 
-def _with_filesystem(counts: Counts, inspected: dict[str, Any]) -> list[Device]:
+def _with_filesystem(counts: Counts, layer: str) -> list[Device]:
     """Return the devices by name, with the size of the filesystem that holds the container's own layer."""
-    data = (inspected.get("GraphDriver") or {}).get("Data") or {}
-    upper = str(data.get("UpperDir") or "")
-    if upper.startswith("/"):
+    if layer:
         try:
-            number = Path(upper).stat().st_dev
-            sizes = os.statvfs(upper)
+            number = os.stat(layer).st_dev  # noqa: PTH116 - asked for every container
+            sizes = os.statvfs(layer)
         except OSError:  # it belongs to root
             pass
         else:

@@ -9,11 +9,14 @@ from opsctl.facts.base import Connection, FactProblem
 from opsctl.facts.docker import DockerFacts
 from opsctl.probes.base import ProbeError
 from opsctl.probes.docker_api import ApiError, api, containers
+from opsctl.probes.remembering import for_metrics, remembered
 from opsctl.stack.specs import ComposeSpec
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
 
+INFO_SECONDS = 60.0
+"""For how long versions, drivers and the number of images are believed by who asks again and again."""
 PROJECT = "com.docker.compose.project"
 
 
@@ -36,14 +39,20 @@ def probe(context: ProbeContext) -> DockerFacts:
     problems: list[FactProblem] = []
     values: dict[str, Any] = {}
     try:
-        values |= info_values(engine.json("/info"))
+        if for_metrics(context):  # the engine starts processes to answer it
+            values |= remembered(context, "info", INFO_SECONDS, lambda: info_values(engine.json("/info")))
+        else:
+            values |= info_values(engine.json("/info"))
     except ApiError as error:
         problems.append(FactProblem(part="info", code="refused", message=f"docker info: {error.detail}"))
     try:
-        values |= project_values(containers(context), spec.project)
+        listed = containers(context)
+        values |= project_values(listed, spec.project)
+        if for_metrics(context):
+            values["containers"] = states(listed)
     except ApiError as error:
         problems.append(FactProblem(part="containers", code="refused", message=f"docker ps: {error.detail}"))
-    if context.options.get("detail") == "metrics" and engine.endpoint.startswith("unix:"):
+    if for_metrics(context) and engine.endpoint.startswith("unix:"):
         from opsctl.probes.docker_machine import machine
 
         values["machine"] = machine()
@@ -81,6 +90,15 @@ def info_values(info: Any) -> dict[str, Any]:
         "containers": known or None,
         "images": number("Images"),
     }
+
+
+def states(listed: list[dict[str, Any]]) -> dict[str, int]:
+    """Return how many containers run, are paused, are stopped, as `docker info` counts them. Pure."""
+    found = {"running": 0, "paused": 0, "stopped": 0}
+    for item in listed:
+        state = item.get("State")
+        found[state if state in found else "stopped"] += 1
+    return found
 
 
 def project_values(listed: list[dict[str, Any]], project: str) -> dict[str, Any]:

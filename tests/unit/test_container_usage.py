@@ -110,7 +110,7 @@ def test_limits_as_the_container_was_made_with() -> None:
 
 
 def test_a_container_of_another_machine_tells_its_limits_alone() -> None:
-    found = usage.usage({**inspected(), "State": {"Pid": os.getpid()}}, here=False)
+    found = usage.usage(usage.source({**inspected(), "State": {"Pid": os.getpid()}}, here=False))
     assert found.cpu_period == 100_000
     assert found.cpu_seconds is None
     assert found.interfaces == []
@@ -125,12 +125,14 @@ def test_a_process_that_is_in_no_container_has_no_groups_but_a_network_and_a_fil
         "State": {"Pid": os.getpid()},
         "GraphDriver": {"Data": {"UpperDir": str(tmp_path)}},
     }
-    found = usage.usage(seen, here=True)
+    found = usage.usage(usage.source(seen, here=True))
     assert found.cpu_seconds is None
     (device,) = found.devices
     assert device.size == os.statvfs(tmp_path).f_blocks * os.statvfs(tmp_path).f_frsize
     assert device.reads is None
-    shared = usage.usage({**seen, "HostConfig": {"NetworkMode": "host"}, "GraphDriver": None}, here=True)
+    shared = usage.usage(
+        usage.source({**seen, "HostConfig": {"NetworkMode": "host"}, "GraphDriver": None}, here=True)
+    )
     assert (shared.interfaces, shared.devices) == ([], [])
 
 

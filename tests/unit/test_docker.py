@@ -15,6 +15,7 @@ from opsctl.checks.base import CheckContext, Limits, NotObserved
 from opsctl.facts.base import Connection
 from opsctl.facts.docker import DockerFacts
 from opsctl.model import HOST_SERVICE, Finding, Target
+from opsctl.probes.docker import states
 from opsctl.probes.docker_api import ApiError, DockerApi, cannot_look, endpoint_of
 from opsctl.stack.specs import ComposeSpec
 
@@ -122,3 +123,8 @@ def test_other_schemes_are_refused_in_words() -> None:
 def test_a_container_that_cannot_be_asked_for_names_the_engine(state: str, code: str) -> None:
     error = cannot_look(ApiError(state, "words"), "unix:///x")
     assert (error.code, error.parent) == (code, "docker")
+
+
+def test_states_are_counted_as_docker_info_does() -> None:
+    listed = [{"State": state} for state in ("running", "paused", "exited", "created", "restarting")] + [{}]
+    assert states(listed) == {"running": 1, "paused": 1, "stopped": 4}
