@@ -124,7 +124,11 @@ def frontend_unhealthy(lab: ComposeSystem) -> Iterator[None]:
 
 
 @fault(
-    "wishlins", "freemarket", "flurai", expect=[("container/network-detached", "db")], shows=[(HANGS, "api")]
+    "wishlins",
+    "freemarket",
+    "flurai",
+    expect=[("container/network-detached", "db")],
+    shows=[(HANGS, "api")],
     hangs=True,
 )
 def database_detached_from_network(lab: ComposeSystem) -> Iterator[None]:

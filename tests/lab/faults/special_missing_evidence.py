@@ -29,7 +29,11 @@ def backend_stopped_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[N
 
 
 @fault(
-    "wishlins", expect=[("container/paused", "db")], special="missing-evidence", abstain=True, user="nobody"
+    "wishlins",
+    expect=[("container/paused", "db")],
+    special="missing-evidence",
+    abstain=True,
+    user="nobody",
     hangs=True,
 )
 def database_paused_and_no_right_to_ask_docker(lab: ComposeSystem) -> Iterator[None]:
@@ -80,7 +84,11 @@ def database_stopped_and_the_docker_daemon_hangs(lab: ComposeSystem) -> Iterator
 
 
 @fault(
-    "rostferrum", expect=[("postgres/hung", "db")], special="missing-evidence", abstain=True, user="nobody"
+    "rostferrum",
+    expect=[("postgres/hung", "db")],
+    special="missing-evidence",
+    abstain=True,
+    user="nobody",
     hangs=True,
 )
 def database_frozen_and_no_password(lab: System) -> Iterator[None]:
