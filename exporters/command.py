@@ -55,24 +55,34 @@ class Address(click.ParamType):  # type: ignore[type-arg]
     envvar="OPSCTL_TIMEOUT",
     help="The longest that one page may take; half a second less than the scraper waits, if that is shorter.",
 )
+@click.option(
+    "--state-directory",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    envvar="STATE_DIRECTORY",
+    help="Where to keep how far logs were read and what was counted, for the next start.",
+)
 @debug_option
 def command(
     stack_name: str | None,
     listen: tuple[str, int],
     web_config: Path | None,
     timeout: float,
+    state_directory: Path | None,
     debug: bool,
 ) -> None:
     """Serve the metrics of the stack to Prometheus.
 
     One path per exporter: /metrics/node, /metrics/postgres, /metrics/redis, /metrics/nginx,
-    /metrics/container, /metrics/systemd, /metrics/logs, /metrics/data, /metrics/findings;
+    /metrics/php, /metrics/container, /metrics/systemd, /metrics/logs, /metrics/data,
+    /metrics/telegram, /metrics/config, /metrics/static, /metrics/monitoring, /metrics/findings;
     /probe?target=&module= for single targets of the stack, /metrics for the exporter itself.
     """
     import gc
     import signal
 
     from exporters.application import Application
+    from exporters.following import follow_logs
     from exporters.guard import FileGuard
     from exporters.looking import Lookout
     from exporters.server import Server
@@ -81,6 +91,7 @@ def command(
     from opsctl.errors import UserError
 
     lookout = Lookout(load_stack(stack_name))
+    following = lookout.following = follow_logs(lookout, state_directory)
     guard = FileGuard(web_config.absolute()) if web_config is not None else None
     application = Application(lookout, timeout)
     try:
@@ -100,7 +111,11 @@ def command(
     gc.enable()  # the command line switches it off for its short runs
     gc.collect()
     gc.freeze()  # what is there now stays: no need to look through it again and again
+    following.start()
     server.run()
+    following.stop()
+    if following.problem:
+        tell(f"opsctl: {following.problem}")
 
 
 def _private(host: str) -> bool:

@@ -20,6 +20,7 @@ from opsctl.stack.targets import Assignment, assignments
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from opsctl.logs.following import Following
     from opsctl.stack.stack import Stack
 
 THREADS = 24
@@ -45,6 +46,7 @@ class Lookout:
 
     `options["kept"]` is handed to a target's probe each time: what it puts there (a connection)
     is there the next time. A look that was given up keeps its own; the next one starts empty.
+    `options["following"]` are the logs that are followed, where they are.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Lookout:
         self.redactor.keep(stack.spec.services)
         self.flights = Flights(THREADS, "look")
         self._looker = looker
+        self.following: Following | None = None
         self._kept: dict[str, dict[str, Any]] = {}
         self._tallies = {item.target.id: _Tally() for item in self.assignments}
         self._lock = threading.Lock()
@@ -110,7 +113,7 @@ class Lookout:
     ) -> Callable[[], Reading]:
         def work() -> Reading:
             kept = self._kept.pop(item.target.id, {})
-            options = {"detail": "metrics", "kept": kept}
+            options = {"detail": "metrics", "kept": kept, "following": self.following}
             reading = self._looker(self.stack, item, seconds, secrets, self.redactor, shared, options)
             self._kept.setdefault(item.target.id, kept)
             self._count(reading)

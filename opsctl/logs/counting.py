@@ -166,7 +166,7 @@ class ErrorCounter:
                     category=item.group.meaning.category,
                     peer=item.group.meaning.peer,
                     marker=item.group.meaning.marker,
-                    text=item.text,
+                    text=self._redact(item.text),
                     level=item.level,
                     words=self._redact(item.group.text).split()[:MAX_WORDS] or ["(empty)"],
                     count=item.count,

@@ -75,6 +75,13 @@ class FileFollower:
             file.close()
         self._current, self._old = None, []
 
+    def begin(self) -> None:
+        """Open what is there: what is written from now on is new. Else the first look does it."""
+        try:
+            self._look(time.monotonic())
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+
     def chunks(self, most: int = 4 * 1024 * 1024, now: float | None = None) -> Iterator[bytes]:
         """Yield whole lines, each with its end, until there is nothing new or `most` bytes were read.
 

@@ -60,12 +60,25 @@ class Followed:
         self.read_at: float | None = None
         self.problem = ""
 
-    def follow_file(self, name: str, resolve: Callable[[], Path], new: bool = False) -> None:
-        """Follow a file from now on; `new` says that all of it is to be read."""
+    def follow_file(
+        self, name: str, resolve: Callable[[], Path], new: bool = False, begin: bool = True
+    ) -> None:
+        """Follow a file.
+
+        Args:
+            name: of the source.
+            resolve: gives the path where the file is now.
+            new: whether all of it is to be read, and not only what comes.
+            begin: whether it is opened here and now, and not by the thread that follows.
+        """
+        if name in self._files or len(self._files) >= MOST_SOURCES:
+            return
+        file = FileFollower(resolve, self._known.files.get(name) or (Places() if new else None))
+        if begin:
+            file.begin()
         with self._sources:
-            if name not in self._files and len(self._files) < MOST_SOURCES:
-                known = self._known.files.get(name) or (Places() if new else None)
-                self._files[name] = FileFollower(resolve, known)
+            if self._files.setdefault(name, file) is not file:
+                file.close()
 
     def follow_journal(self, unit: str) -> None:
         """Follow the journal of a unit from now on."""

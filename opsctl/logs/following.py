@@ -126,8 +126,10 @@ class Following:
 
     def _run(self) -> None:
         with contextlib.suppress(_Replaced):
-            while not self._stop.wait(LOOK_SECONDS):
+            while True:
                 self.look()
+                if self._stop.wait(LOOK_SECONDS):
+                    return
                 if time.monotonic() - self._saved[1] >= SAVE_SECONDS:
                     self.save()
 

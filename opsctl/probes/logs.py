@@ -50,7 +50,25 @@ def probe(context: ProbeContext) -> LogsFacts:
     """
     spec = context.spec
     assert isinstance(spec, LogSpec)
-    reader = _Reader(context, spec)
+    if context.options.get("detail") == "metrics":
+        from opsctl.probes.logs_metrics import probe_metrics
+
+        return probe_metrics(context, spec)
+    return window(context, spec)
+
+
+def window(context: ProbeContext, spec: LogSpec, *, again: bool = True) -> LogsFacts:
+    """Return what the log's last ten minutes hold.
+
+    Args:
+        context: the target.
+        spec: the log.
+        again: whether a log without times that ends in errors is looked at a second time, a second later.
+
+    Raises:
+        ProbeError: as `probe`.
+    """
+    reader = _Reader(context, spec, again)
     if spec.path:
         return reader.file()
     if context.service.unit:
@@ -65,8 +83,8 @@ def probe(context: ProbeContext) -> LogsFacts:
 
 
 class _Reader:
-    def __init__(self, context: ProbeContext, spec: LogSpec) -> None:
-        self.context, self.spec = context, spec
+    def __init__(self, context: ProbeContext, spec: LogSpec, again: bool) -> None:
+        self.context, self.spec, self.again = context, spec, again
         self.now = time.time()
         self.bytes_read = 0
         self.truncated = False
@@ -89,7 +107,7 @@ class _Reader:
         )
 
     def file(self) -> LogsFacts:
-        path = self._newest(self.context.stack.path(self.spec.path))
+        path = newest(self.context.stack.path(self.spec.path))
         command = f"tail -n 200 {path}"
         try:
             tail = self.tail(path, READERS[self.spec.format])
@@ -100,7 +118,7 @@ class _Reader:
         if tail.complete and (first is None or first > self.now - HISTORY_SECONDS):
             before = self.rotated(path, READERS[self.spec.format])
         self._analyse(before, tail)
-        if self._undated_errors():
+        if self.again and self._undated_errors():
             tail = self._look_again(path, tail)
             self.analysis = Analysis(self.spec.format, self.now, self.context.redactor.text)
             self._analyse(before, tail)
@@ -148,16 +166,6 @@ class _Reader:
             silent_after_seconds=self.spec.silent_after,
             taken_at=self.now,
         )
-
-    def _newest(self, path: Path) -> Path:
-        """Return the file that was written last where the path has wildcards (laravel-*.log)."""
-        if not any(mark in path.name for mark in "*?["):
-            return path
-        try:
-            found = [(item.stat().st_mtime, item) for item in path.parent.glob(path.name)]
-        except OSError:
-            return path
-        return max(found, default=(0.0, path))[1]
 
     def tail(self, path: Path, head: Callable[[str], Any]) -> Tail:
         """Read a file's end.
@@ -274,6 +282,17 @@ class _Reader:
         lines = list(stream_lines(body, bool((inspected.get("Config") or {}).get("Tty"))))
         self.truncated = self.truncated or len(lines) >= CONTAINER_LINES
         return lines
+
+
+def newest(path: Path) -> Path:
+    """Return the file that was written last where the path has wildcards (laravel-*.log)."""
+    if not any(mark in path.name for mark in "*?["):
+        return path
+    try:
+        found = [(item.stat().st_mtime, item) for item in path.parent.glob(path.name)]
+    except OSError:
+        return path
+    return max(found, default=(0.0, path))[1]
 
 
 class _At:

@@ -39,9 +39,18 @@ OWN_AGENT = USER_AGENT.partition("/")[0]
 
 def probe(context: ProbeContext) -> NginxFacts:
     """Return the facts of one nginx; one that does not answer is a fact as well."""
+    if context.options.get("detail") == "metrics":
+        from opsctl.probes.nginx_metrics import probe_metrics
+
+        return probe_metrics(context)
+    return full_look(context)[1]
+
+
+def full_look(context: ProbeContext) -> tuple[Look, NginxFacts]:
+    """Look at all there is; return the look as well, for what it has read of the configuration."""
     spec = context.spec
     assert isinstance(spec, NginxSpec)
-    look = _Look(context, spec)
+    look = Look(context, spec)
     look.read_config()
     look.processes()
     connection = look.answers()
@@ -54,10 +63,10 @@ def probe(context: ProbeContext) -> NginxFacts:
     look.log_files()
     look.read_logs()
     up = connection.state in ("ok", "name-unresolved", "no-permission")
-    return NginxFacts(up=up, connection=connection, problems=look.problems, **look.values)
+    return look, NginxFacts(up=up, connection=connection, problems=look.problems, **look.values)
 
 
-class _Look:
+class Look:
     """One look, part by part; what a part could not see goes into `problems`."""
 
     def __init__(self, context: ProbeContext, spec: NginxSpec) -> None:
@@ -75,9 +84,11 @@ class _Look:
         """Its configuration is read in the container: the stack file names none on this machine."""
 
     def problem(self, part: str, code: str, message: str, hint: str = "") -> None:
+        """Note what a part could not see, and why."""
         self.problems.append(FactProblem(part=part, code=code, message=message[:300], hint=hint))
 
     def read_config(self) -> None:
+        """Read the configuration with all that it includes."""
         if self.inside and self.spec.config == DEFAULT_CONFIG and not self.own_files:
             self.problem(
                 "config",
@@ -127,6 +138,7 @@ class _Look:
         return []
 
     def processes(self) -> None:
+        """Find its master and workers."""
         if self.container is not None and self.container.pid and not self.spec.pid_file:
             self.process = nginx_process.of_master(self.container.pid)
             self.know_process()
@@ -186,6 +198,7 @@ class _Look:
         return Connection(state=state, detail=detail, address=self.spec.listen, seconds=answer.seconds)
 
     def judge_config(self) -> None:
+        """Let nginx judge its files."""
         self.newest_file()
         if self.inside:
             self.problem(
@@ -210,6 +223,7 @@ class _Look:
             self.values |= {"config_changed_at": newest[0], "config_changed_file": newest[1]}
 
     def status_page(self) -> None:
+        """Read the stub_status page."""
         if self.directives:
             processors = len(os.sched_getaffinity(0))
             limit = nginx_config.connection_limit(self.directives, processors)
@@ -230,6 +244,7 @@ class _Look:
         self.values |= numbers
 
     def upstreams(self) -> None:
+        """Try to connect to each server that requests are passed to."""
         found: list[Upstream] = []
         for server in nginx_config.servers(self.directives)[:MAX_UPSTREAMS]:
             if self.context.left < 0.8:
@@ -249,6 +264,7 @@ class _Look:
         self.values["upstreams"] = found
 
     def static(self) -> None:
+        """Find out whether the files that are served are there and may be read."""
         process = self.process
         found: list[StaticPath] = []
         for name in self.spec.static[:100]:
@@ -272,6 +288,7 @@ class _Look:
         self.values["static"] = found
 
     def cache(self) -> None:
+        """Find out how full the file system of the cache is."""
         if not self.spec.cache_path:
             return
         path = self.context.stack.path(self.spec.cache_path)
@@ -296,6 +313,7 @@ class _Look:
         return self.context.stack.path(named) if named else None
 
     def log_files(self) -> None:
+        """Find out whether lines arrive in its logs."""
         wanted = [path for kind in ("access_log", "error_log") if (path := self.log_path(kind)) is not None]
         opened = nginx_process.open_files(self.process.pid) if self.process else None
         found: list[LogFile] = []
@@ -305,6 +323,7 @@ class _Look:
         self.values["logs"] = found
 
     def read_logs(self) -> None:
+        """Read the ends of its logs: the last minute."""
         at = time.time()
         text = self._tail("access_log", MAX_ACCESS_LOG)
         requests = None

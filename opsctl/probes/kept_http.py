@@ -1,0 +1,86 @@
+"""One plain HTTP connection that is kept between looks: for a status page that is asked every few seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from opsctl.facts.base import Connection
+from opsctl.probes.connection import connection_state
+from opsctl.probes.http_exchange import USER_AGENT, connect_any, lookup
+
+if TYPE_CHECKING:
+    import socket
+
+MOST_BODY = 64 * 1024
+
+
+class KeptHttp:
+    """Asks one URL again and again over one connection.
+
+    Args:
+        url: a plain http URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        parts = urlsplit(url)
+        self._address = (parts.hostname or "", parts.port or 80)
+        self._host = parts.netloc.rpartition("@")[2]
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._connection: http.client.HTTPConnection | None = None
+
+    def ask(self, seconds: float, method: str = "GET") -> tuple[Connection, int, bytes]:
+        """Return how it ended, the status code (0 for none) and the body. Never raises."""
+        began = time.monotonic()
+        reused = self._connection is not None
+        try:
+            try:
+                status, body = self._ask(began + seconds, method)
+            except (OSError, http.client.HTTPException):
+                if not reused:
+                    raise
+                status, body = self._ask(began + seconds, method)  # the server had closed it meanwhile
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            detail = str(error)[:300] or type(error).__name__
+            return Connection(state=connection_state(error), detail=detail, address=self._host), 0, b""
+        return Connection(state="ok", address=self._host, seconds=time.monotonic() - began), status, body
+
+    def _ask(self, ends: float, method: str) -> tuple[int, bytes]:
+        connection = self._connection
+        try:
+            if connection is None:
+                connection = self._connection = http.client.HTTPConnection(*self._address)
+                connection.sock = self._connected(ends)
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            connection.sock.settimeout(left)
+            headers = {"Host": self._host, "User-Agent": USER_AGENT, "Accept": "*/*"}
+            connection.request(method, self._path, headers=headers)
+            answer = connection.getresponse()
+            body = answer.read(MOST_BODY)
+            if answer.will_close or not answer.isclosed():
+                self.close()
+            return answer.status, body
+        except BaseException:
+            self.close()
+            raise
+
+    def _connected(self, ends: float) -> socket.socket:
+        return connect_any(lookup(*self._address, ends - time.monotonic()), ends)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.close()
+
+    def __del__(self) -> None:
+        """Let go of the connection of a look that was given up."""
+        self.close()
