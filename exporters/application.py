@@ -67,6 +67,11 @@ class Application:
         self._paths = {path: _Path() for path in self._pages}
         self.connections: Callable[[], int] = int
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """The paths whose pages are metrics."""
+        return frozenset(self._pages)
+
     def answer(self, request: Request) -> Answer:
         """Return the answer to a request; whatever goes wrong is one line, too."""
         if request.path not in self._pages and request.path not in ("/", "/-/healthy"):

@@ -27,19 +27,43 @@ PAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "systemd": (("systemd",), "the units of the stack"),
     "logs": (("logs",), "errors in the logs of the stack"),
     "data": (("data",), "named SQL queries of the stack file"),
+    "telegram": (("telegram",), "the bots of the stack and their webhooks"),
+    "config": (("config",), "the env files of the services: what is set, never to what"),
+    "static": (("static",), "pages that are built beforehand"),
+    "monitoring": (("monitoring",), "the stack's own Prometheus and Alertmanager"),
 }
 """Name of the page -> (kinds, what it is about)."""
 
-SERVER_LABELS = {"postgres": "server", "redis": "server", "nginx": "server", "php": "server", "logs": "log"}
+PROBED = ("http", "tls", "telegram")
+"""Kinds that `/probe` looks at, one target at a time."""
+
+SERVER_LABELS = {
+    **dict.fromkeys(("postgres", "redis", "nginx", "php", "monitoring"), "server"),
+    "logs": "log",
+    "telegram": "bot",
+    "static": "build",
+}
 """Kinds of which a stack may have several, and the label that then tells them apart."""
 
 
 def page_of(kind: str) -> str:
-    """Return the name of the page that shows a kind; `probe` or the kind itself where none does."""
+    """Return the name of the page that shows a kind; `probe` where none but that does.
+
+    Raises:
+        LookupError: no page shows it.
+    """
     for name, (kinds, _) in PAGES.items():
         if kind in kinds:
             return name
-    return "probe" if kind in ("http", "tls", "telegram") else kind
+    if kind in PROBED:
+        return "probe"
+    raise LookupError(f"no page shows the kind {kind!r}")
+
+
+def paths_of(kind: str) -> tuple[str, ...]:
+    """Return the paths that show a kind."""
+    own = tuple(f"/metrics/{name}" for name, (kinds, _) in PAGES.items() if kind in kinds)
+    return (*own, "/probe") if kind in PROBED else own
 
 
 @functools.cache

@@ -137,13 +137,18 @@ class VerdictFacts(Record, frozen=True, kw_only=True):
 class DialFacts(Record, frozen=True, kw_only=True):
     """What `/probe` says of a TCP port or a name."""
 
-    success: Annotated[bool, gauge("probe_success", "1 if it answered")] = False
+    success: Annotated[bool, gauge("probe_success", "1 if it answered as it should")] = False
     duration: Annotated[
-        float | None, gauge("probe_duration_seconds", "Time of the whole probe", unit="seconds")
+        float | None,
+        gauge(
+            "probe_duration_seconds",
+            "Time of the whole probe; of a page to its end, the better of two tries",
+            unit="seconds",
+        ),
     ] = None
     lookup: Annotated[
         float | None,
-        gauge("probe_dns_lookup_time_seconds", "Time of looking the name up", unit="seconds"),
+        gauge("probe_dns_lookup_time_seconds", "Time of the name lookup", unit="seconds"),
     ] = None
     protocol: Annotated[int | None, gauge("probe_ip_protocol", "4 or 6")] = None
     answers: Annotated[int | None, gauge("probe_dns_answer_rrs", "Addresses that the name has")] = None
@@ -154,5 +159,10 @@ class ProbeFallbackFacts(Record, frozen=True, kw_only=True):
 
     success: Annotated[bool | None, gauge("probe_success", "1 if it answered as it should")] = None
     duration: Annotated[
-        float | None, gauge("probe_duration_seconds", "Time of the whole probe", unit="seconds")
+        float | None,
+        gauge(
+            "probe_duration_seconds",
+            "Time of the whole probe; of a page to its end, the better of two tries",
+            unit="seconds",
+        ),
     ] = None

@@ -198,8 +198,8 @@ def connections(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding
         return
     used = context.need(used, "pg_stat_activity")
     most = context.need(most, "max_connections")
-    kept = (facts.settings.superuser_reserved_connections or 0) + (facts.settings.reserved_connections or 0)
-    room = max(most - kept, 1)
+    room = context.need(facts.settings.room, "max_connections")
+    kept = most - room
     yield context.judge(
         used / room,
         f"{used} of {room} connections are in use ({percent_text(used / room)}; {kept} more are reserved)",

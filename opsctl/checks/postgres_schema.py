@@ -187,9 +187,7 @@ def pool_budget(facts: PostgresFacts, context: CheckContext) -> Iterator[Finding
     if not facts.pools:
         yield context.ok("the stack file names no pool that uses this server")
         return
-    most = context.need(facts.settings.max_connections, "max_connections")
-    kept = (facts.settings.superuser_reserved_connections or 0) + (facts.settings.reserved_connections or 0)
-    room = max(most - kept, 1)
+    room = context.need(facts.settings.room, "max_connections")
     asked = sum(pool.connections for pool in facts.pools)
     parts = " + ".join(f"{pool.service} {pool.connections}" for pool in facts.pools[:6])
     yield context.judge(

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runbook": ("opsctl.cli.runbook", "Read a runbook or a decision tree, offline."),
     "stack": ("opsctl.cli.stack", "List, show, validate or write stack files."),
     "exporter": ("", "Serve the metrics of the stack to Prometheus."),
+    "metrics": ("", "Show the reference of all metrics, or of some."),
     "completion": ("opsctl.cli.completion", "Print the shell completion script."),
 }
 """Name -> (module, one-line help). The module holds a click command named `command`.

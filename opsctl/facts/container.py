@@ -158,10 +158,14 @@ class ContainerFacts(Facts, frozen=True, kw_only=True, tag="container"):
     ] = None
     project_services_running: Annotated[
         int | None,
-        gauge("opsctl_container_project_services_running", "Those of them that have a running container"),
+        gauge(
+            "opsctl_container_project_services_running",
+            "Services of the project that have a running container",
+        ),
     ] = None
     project_services_failed: Annotated[
-        int | None, gauge("opsctl_container_project_services_failed", "Those that ended with an error")
+        int | None,
+        gauge("opsctl_container_project_services_failed", "Services of the project that ended with an error"),
     ] = None
     compose_file: str = ""
     env_files: list[str] = []

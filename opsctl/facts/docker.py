@@ -31,7 +31,7 @@ class DockerFacts(Facts, frozen=True, kw_only=True, tag="docker"):
         int | None, gauge("opsctl_docker_project_containers", "Containers of the Compose project")
     ] = None
     project_running: Annotated[
-        int | None, gauge("opsctl_docker_project_containers_running", "Those of them that run")
+        int | None, gauge("opsctl_docker_project_containers_running", "Containers of the project that run")
     ] = None
     ping_seconds: Annotated[
         float | None, gauge("opsctl_docker_ping_seconds", "Time of one ping", unit="seconds")

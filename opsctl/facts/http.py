@@ -31,9 +31,8 @@ class HttpFacts(Facts, frozen=True, kw_only=True, tag="http"):
 
     up: Annotated[bool, gauge("opsctl_http_up", "1 if an HTTP answer came, whatever its status")] = True
     connection: Connection
-    success: Annotated[
-        bool | None, gauge("probe_success", "1 if status and body were as the stack file wants them")
-    ] = None
+    success: Annotated[bool | None, gauge("probe_success", "1 if it answered as it should")] = None
+    """Status and body were as the stack file wants them."""
     url: str = ""
     method: str = "GET"
     phase: str = ""
@@ -46,7 +45,11 @@ class HttpFacts(Facts, frozen=True, kw_only=True, tag="http"):
     server: Annotated[str, Info("opsctl_http_server_info", "server", "The answer's Server header")] = ""
     duration_seconds: Annotated[
         float | None,
-        gauge("probe_duration_seconds", "Time to the whole body, the better of two tries", unit="seconds"),
+        gauge(
+            "probe_duration_seconds",
+            "Time of the whole probe; of a page to its end, the better of two tries",
+            unit="seconds",
+        ),
     ] = None
     first_try_seconds: Annotated[
         float | None,

@@ -84,7 +84,10 @@ class LogTotals(Record, frozen=True, kw_only=True):
     ] = {}
     lines: Annotated[int, counter("opsctl_log_lines_total", "Lines that were followed")] = 0
     unparsed: Annotated[
-        int, counter("opsctl_log_unparsed_lines_total", "Of them not of the log's format")
+        int,
+        counter(
+            "opsctl_log_unparsed_lines_total", "Lines that were followed and are not of the log's format"
+        ),
     ] = 0
     bytes: Annotated[int, counter("opsctl_log_bytes_total", "Bytes that were followed", unit="bytes")] = 0
     rotations: Annotated[

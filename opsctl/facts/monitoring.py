@@ -57,7 +57,7 @@ class Integration(Record, frozen=True, kw_only=True):
         int | None, counter("alertmanager_notification_requests_total", "Attempts to send since the start")
     ] = None
     failed: Annotated[
-        int | None, counter("alertmanager_notification_requests_failed_total", "Those of them that failed")
+        int | None, counter("alertmanager_notification_requests_failed_total", "Attempts to send that failed")
     ] = None
     grows: Annotated[
         bool | None,
@@ -92,7 +92,7 @@ class Link(Record, frozen=True, kw_only=True):
         int | None, counter("prometheus_notifications_sent_total", "Alerts sent since the start")
     ] = None
     failed: Annotated[
-        int | None, counter("prometheus_notifications_errors_total", "Those of them that did not arrive")
+        int | None, counter("prometheus_notifications_errors_total", "Alerts sent that did not arrive")
     ] = None
     last_failed_at: Annotated[
         float | None,
@@ -163,7 +163,7 @@ class MonitoringFacts(Facts, frozen=True, kw_only=True, tag="monitoring"):
     ] = None
     targets: list[ScrapeTarget] = []
     """Those that are down, and others up to a bound."""
-    rules_total: Annotated[int | None, gauge("opsctl_monitoring_rules_total", "Rules of all groups")] = None
+    rules_total: Annotated[int | None, gauge("opsctl_monitoring_rules_loaded", "Rules of all groups")] = None
     alerting_rules: Annotated[
         int | None, gauge("opsctl_monitoring_alerting_rules", "Alerting rules of all groups")
     ] = None

@@ -135,11 +135,12 @@ class NginxFacts(Facts, frozen=True, kw_only=True, tag="nginx"):
     window_requests: Annotated[
         int | None, gauge("opsctl_nginx_window_requests", "Requests in that span, opsctl's own left out")
     ] = None
-    window_errors: Annotated[int | None, gauge("opsctl_nginx_window_errors", "Of them answered with 5xx")] = (
-        None
-    )
+    window_errors: Annotated[
+        int | None, gauge("opsctl_nginx_window_errors", "Requests of the window that were answered with 5xx")
+    ] = None
     window_limited: Annotated[
-        int | None, gauge("opsctl_nginx_window_limited", "Of them turned away by a rate limit")
+        int | None,
+        gauge("opsctl_nginx_window_limited", "Requests of the window that a rate limit turned away"),
     ] = None
     window_clients: Annotated[
         int | None, gauge("opsctl_nginx_window_clients", "Client addresses in that span")

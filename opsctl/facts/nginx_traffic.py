@@ -47,7 +47,11 @@ class NginxTraffic(Record, frozen=True, kw_only=True):
 
     lines: Annotated[int, counter("opsctl_nginx_access_log_lines_total", "Lines of the access logs")] = 0
     unparsed: Annotated[
-        int, counter("opsctl_nginx_access_log_unparsed_lines_total", "Of them not of the log's format")
+        int,
+        counter(
+            "opsctl_nginx_access_log_unparsed_lines_total",
+            "Lines of the access log that are not of its format",
+        ),
     ] = 0
     unread: Annotated[
         int | None,

@@ -134,7 +134,7 @@ class PostgresDetails(Record, frozen=True, kw_only=True):
     ] = None
     other_databases_read: Annotated[
         int | None,
-        gauge("opsctl_postgres_other_databases_read", "Those of them whose tables were read in time"),
+        gauge("opsctl_postgres_other_databases_read", "Other databases whose tables were read in time"),
     ] = None
     other_databases_age: Annotated[
         float | None,

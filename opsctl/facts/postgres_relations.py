@@ -79,7 +79,7 @@ class Database(Record, frozen=True, kw_only=True):
         _of_database(counter, "pg_stat_database_stats_reset", "Time of the last reset of these figures"),
     ] = None
     checksum_failures: Annotated[
-        int | None, counter("opsctl_postgres_checksum_failures", "Pages whose checksum was wrong")
+        int | None, counter("opsctl_postgres_checksum_failures_total", "Pages whose checksum was wrong")
     ] = None
     checksum_last_failure: Annotated[
         float | None,

@@ -21,6 +21,14 @@ class Settings(Record, frozen=True, kw_only=True):
         int | None,
         setting("pg_settings_reserved_connections", "Connections kept back for pg_use_reserved_connections"),
     ] = None
+    pool_limit: Annotated[
+        int | None,
+        gauge(
+            "opsctl_postgres_pool_limit_connections",
+            "Connections that ordinary roles may have together: max_connections less the reserved ones",
+        ),
+    ] = None
+    """`room`, as a metric to compare the pools with."""
     max_wal_senders: Annotated[
         int | None, setting("pg_settings_max_wal_senders", "Most replication connections")
     ] = None
@@ -102,6 +110,14 @@ class Settings(Record, frozen=True, kw_only=True):
         bool | None,
         setting("pg_settings_default_transaction_read_only", "1 if transactions start read-only"),
     ] = None
+
+    @property
+    def room(self) -> int | None:
+        """Connections for ordinary roles: max_connections less what is kept back, at least one."""
+        if self.max_connections is None:
+            return None
+        kept = (self.superuser_reserved_connections or 0) + (self.reserved_connections or 0)
+        return max(self.max_connections - kept, 1)
 
 
 class Window(Record, frozen=True, kw_only=True):

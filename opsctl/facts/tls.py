@@ -8,7 +8,8 @@ from opsctl.facts.base import Annotated, Connection, Facts, Info, gauge
 class TlsFacts(Facts, frozen=True, kw_only=True, tag="tls"):
     """One certificate at one address. None is "not read". Times are unix seconds."""
 
-    up: Annotated[bool, gauge("probe_success", "1 if a TLS handshake succeeded")] = True
+    up: Annotated[bool, gauge("probe_success", "1 if it answered as it should")] = True
+    """A TLS handshake succeeded."""
     connection: Connection = Connection(state="ok")
     address: str = ""
     name: str = ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from opsctl.facts.postgres_relations import WantedTable
 from opsctl.facts.postgres_sessions import Activity, Holder, PoolShare, Session, Statement
 from opsctl.facts.postgres_settings import Settings
@@ -102,7 +104,8 @@ def settings_values(rows: Mapping[str, Sequence[str | None]] | None) -> Settings
         number = setting_number(value, row[1])
         if number is not None:
             values[name] = number if name in _FLOATS else int(number)
-    return Settings(**values)
+    settings = Settings(**values)
+    return msgspec.structs.replace(settings, pool_limit=settings.room)
 
 
 def setting_text(rows: Mapping[str, Sequence[str | None]] | None, name: str) -> str | None:

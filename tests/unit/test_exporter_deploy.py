@@ -12,8 +12,13 @@ from pathlib import Path
 import click
 import pytest
 
+from exporters.application import Application
+from exporters.command import command
+from exporters.pages import PAGES
+from exporters.probing import MODULES
 from opsctl.cli import main
 from opsctl.cli.main import COMMANDS, ENTRY_POINTS, LazyGroup, plugged_in
+from tests.unit.exporter import lookout, stack
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "exporters" / "deploy"
@@ -22,8 +27,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 def test_the_wheel_holds_the_exporter_and_names_its_command() -> None:
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["opsctl", "exporters"]
-    assert PROJECT["project"]["entry-points"][ENTRY_POINTS] == {"exporter": "exporters.command:command"}
-    assert COMMANDS["exporter"][0] == ""
+    assert PROJECT["project"]["entry-points"][ENTRY_POINTS] == {
+        "exporter": "exporters.command:command",
+        "metrics": "exporters.metrics_command:command",
+    }
+    assert COMMANDS["exporter"][0] == COMMANDS["metrics"][0] == ""
 
 
 def test_opsctl_never_imports_the_exporter() -> None:
@@ -112,8 +120,20 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 def test_every_path_of_the_documents_is_there() -> None:
-    from exporters.pages import PAGES
-
     page = (ROOT / "docs" / "exporter.md").read_text()
     named = set(re.findall(r"^\| `/metrics/([a-z]+)`", page, re.M))
+    assert named == {*PAGES, "findings"}
+    rows = re.findall(r"^\| (`/.*?) \|", page, re.M)
+    others = {path for row in rows for path in re.findall(r"`(/[^`?]*)", row)}
+    assert others == {
+        *Application(lookout(stack({"cache": {"redis": ["redis://127.0.0.1:6379"]}}), lambda _: None)).paths,
+        "/",
+        "/-/healthy",
+    }
+    (probe,) = (line for line in page.splitlines() if line.startswith("| `/probe?"))
+    assert set(re.findall(r"`([a-z]+)`", probe.partition("module ")[2])) == {*MODULES}
+
+
+def test_the_help_names_every_path() -> None:
+    named = set(re.findall(r"/metrics/([a-z]+)", command.help or ""))
     assert named == {*PAGES, "findings"}

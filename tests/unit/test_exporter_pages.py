@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporters import verdicts
 from exporters.application import AT_ONCE, Application
-from exporters.pages import PAGES, page_of
+from exporters.pages import PAGES, PROBED, page_of, paths_of, up_metric
 from exporters.self_facts import DialFacts, ExporterFacts, ProbeFallbackFacts, VerdictFacts
 from opsctl.facts import facts_class
 from opsctl.facts.base import Connection, Facts
@@ -27,6 +27,7 @@ from tests.servers.base import free_port
 from tests.unit.exporter import LONG, Client, ask, lookout, serving, stack
 
 OK = Connection(state="ok")
+WITHOUT_UP = {"host", "network", "data"}
 SERVICES = {
     "db": {"postgres": {"dsn": "postgresql://app@127.0.0.1:5432/app"}},
     "cache": {"redis": ["redis://127.0.0.1:6379/0", "redis://127.0.0.1:6380/0"]},
@@ -259,9 +260,24 @@ def test_a_tcp_probe_sees_a_port_open_and_closed() -> None:
                 assert (status, samples(body)["probe_success"]) == (200, success)
 
 
-def test_every_kind_has_a_page_or_is_probed_or_is_only_judged() -> None:
-    judged = {kind for kind in KINDS if page_of(kind) == kind and kind not in PAGES}
-    assert judged == {"config", "monitoring", "static"}
+def test_every_kind_is_on_one_page_or_is_probed() -> None:
+    shown = [kind for kinds, _ in PAGES.values() for kind in kinds]
+    assert len(set(shown)) == len(shown)
+    assert {*shown, *PROBED} == {*KINDS}
+    for kind in KINDS:
+        paths = paths_of(kind)
+        assert paths == (
+            *([f"/metrics/{page_of(kind)}"] if kind in shown else []),
+            *["/probe"] * (kind in PROBED),
+        )
+        assert paths
+    with pytest.raises(LookupError):
+        page_of("no such kind")
+
+
+def test_every_kind_but_those_without_a_server_says_whether_it_is_up() -> None:
+    """A target that says nothing must not be a page that says nothing."""
+    assert {kind for kind in KINDS if up_metric(kind) is None} == WITHOUT_UP
 
 
 def test_what_the_exporter_says_of_itself_is_declared_as_everything_else_is() -> None:

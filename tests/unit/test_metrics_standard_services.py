@@ -18,6 +18,7 @@ EXPORTERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], int]] = {
     "redis_exporter": (("redis_",), ("redis",), 20),
     "cadvisor": (("container_", "machine_"), ("container", "docker"), 20),
     "systemd_exporter": (("systemd_", "node_systemd_"), ("systemd",), 10),
+    "nginx-prometheus-exporter": (("nginx_",), ("nginx",), 8),
     "blackbox_exporter": (("probe_",), ("http", "tls"), 10),
 }
 """Exporter -> (how its names begin, the kinds that declare them, how many are queried at least)."""

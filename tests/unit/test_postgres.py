@@ -268,6 +268,23 @@ def test_settings_are_those_that_a_session_starts_with() -> None:
     assert settings.default_transaction_read_only is True
 
 
+@pytest.mark.parametrize(
+    ("most", "superuser", "reserved", "room"),
+    [("100", "3", None, 97), ("100", "3", "10", 87), ("3", "3", None, 1), (None, "3", None, None)],
+)
+def test_the_limit_of_all_pools_is_what_ordinary_roles_may_have(
+    most: str | None, superuser: str, reserved: str | None, room: int | None
+) -> None:
+    named = {"max_connections": most, "superuser_reserved_connections": superuser}
+    rows = {
+        name: [value, None, value, "default"]
+        for name, value in {**named, "reserved_connections": reserved}.items()
+        if value is not None
+    }
+    settings = parsing.settings_values(rows)
+    assert (settings.room, settings.pool_limit) == (room, room)
+
+
 def test_wanted_tables_know_schemas() -> None:
     rows = [
         {"schema": "public", "name": "users", "visible": True},
