@@ -15,7 +15,8 @@ from opsctl.facts.systemd import SystemdFacts, Unit
 from opsctl.probes import host_kernel
 from opsctl.probes import systemd_parsing as parsing
 from opsctl.probes.base import ProbeContext, ProbeError
-from opsctl.probes.systemd_details import details
+from opsctl.probes.remembering import for_metrics
+from opsctl.probes.systemd_details import details, kept_history, shown_units
 
 if TYPE_CHECKING:
     from opsctl.probes.host_parsing import KernelKill
@@ -30,10 +31,10 @@ JOURNAL_HINT = "run as root, or join group systemd-journal or adm"
 def probe(context: ProbeContext) -> SystemdFacts:
     """Return the facts of one unit and of those that it stands for."""
     asked = context.service.unit
-    every = context.shared.once("systemd units", lambda: _all_units(context))
-    values = parsing.find(every, asked)
+    every = context.shared.once("systemd units", lambda: parsing.Units(_all_units(context)))
+    values = every.find(asked)
     if values is None:  # systemctl stops at the first name that is none
-        values = parsing.find(_show([asked], context.left), asked)
+        values = parsing.Units(_show([asked], context.left)).find(asked)
     if values is None:
         raise ProbeError(
             "missing", f"systemd says nothing of {asked!r}", "is that a unit name? systemctl list-units"
@@ -46,7 +47,11 @@ def probe(context: ProbeContext) -> SystemdFacts:
     problems: list[FactProblem] = []
     units = [with_history(unit, context, problems) for unit in units]
     return SystemdFacts(
-        up=is_up(units), asked=asked, units=units, details=details(context, problems), problems=problems
+        up=is_up(units),
+        asked=asked,
+        units=units,
+        details=details(context, every.every, problems),
+        problems=problems,
     )
 
 
@@ -57,14 +62,24 @@ def is_up(units: list[Unit]) -> bool:
 
 
 def _all_units(context: ProbeContext) -> list[dict[str, str]]:
-    """Ask for every unit that the stack names at once."""
+    """Ask for every unit that the stack names at once; for metrics, for those of the machine with them."""
     names = sorted({service.unit for service in context.stack.spec.services.values() if service.unit})
+    if for_metrics(context):
+        return shown_units(context, names)
     return _show(names, context.left)
 
 
 def _show(names: list[str], seconds: float) -> list[dict[str, str]]:
     argv = ["systemctl", "show", "--no-pager", "-p", ",".join(parsing.PROPERTIES), "--"]
-    result = system.run([*argv, *(parsing.full_name(name) for name in names)], timeout=seconds * 0.8)
+    return answered(system.run([*argv, *(parsing.full_name(name) for name in names)], timeout=seconds * 0.8))
+
+
+def answered(result: system.Result, most: int = parsing.MAX_UNITS) -> list[dict[str, str]]:
+    """Return the units that `systemctl show` has shown.
+
+    Raises:
+        ProbeError: it has shown none; says why.
+    """
     if result.missing:
         raise ProbeError(
             "missing", "there is no systemctl on this machine", "run opsctl on the machine that has the units"
@@ -73,7 +88,7 @@ def _show(names: list[str], seconds: float) -> list[dict[str, str]]:
         raise ProbeError(
             "timeout", "systemd did not answer in time", "systemctl is-system-running; look at PID 1 and dbus"
         )
-    found = parsing.blocks(result.stdout)
+    found = parsing.blocks(result.stdout, most)
     if not found:
         raise _refusal(result.stderr.strip())
     return found
@@ -95,11 +110,20 @@ def with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem])
     """Add what the journal and the kernel's log know, where something is or may have been wrong."""
     if unit.load_state in ("not-found", "masked") or not (suspicious(unit) or unit.condition_failed):
         return unit
+    if for_metrics(context):
+        return kept_history(unit, context, problems, lambda new: _with_history(unit, context, new))
+    return _with_history(unit, context, problems)
+
+
+def _with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem]) -> Unit:
     history = _history(unit, context, problems)
     since = history.started_by_hand if history and history.started_by_hand else 0.0
     kills = list(history.oom_kills) if history else []
     logged = kernel_kills(context)
-    kills += [kill.at for kill in logged or () if unit.name in kill.cgroup.split("/") and kill.at > since]
+    own = [kill.at for kill in logged or () if unit.name in kill.cgroup.split("/") and kill.at > since]
+    if own and history is not None and not since and not _reaches_back(context, max(own)):
+        own = []  # the journal that would tell of a start by hand since then was emptied
+    kills += own
     unread = history is None and logged is None
     if unread:
         message = f"whether {unit.name} was killed for want of memory is not known: no log could be read"
@@ -114,6 +138,13 @@ def with_history(unit: Unit, context: ProbeContext, problems: list[FactProblem])
         last_oom_kill=max(kills, default=None),
         log=log,
     )
+
+
+def _reaches_back(context: ProbeContext, at: float) -> bool:
+    """Return whether the journal has anything from before a moment; True where it cannot be asked."""
+    newest = ["-n", "1", "-o", "cat", "--output-fields=MESSAGE", "--until", f"@{at:.0f}"]
+    result = system.run(["journalctl", "-q", "--no-pager", *newest], timeout=context.left * 0.4)
+    return not result.ok or bool(result.stdout.strip())
 
 
 def suspicious(unit: Unit) -> bool:

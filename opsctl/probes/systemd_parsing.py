@@ -75,13 +75,21 @@ def full_name(unit: str) -> str:
     return unit if re.search(known, unit) else f"{unit}.service"
 
 
-def find(every: list[dict[str, str]], unit: str) -> dict[str, str] | None:
-    """Return the properties of a unit by its name or one of its aliases."""
-    wanted = full_name(unit)
-    for values in every:
-        if wanted == values["Id"]:
-            return values
-    return next((values for values in every if wanted in values.get("Names", "").split()), None)
+class Units:
+    """The units of `systemctl show`, found by name or alias."""
+
+    def __init__(self, every: list[dict[str, str]]) -> None:
+        self.every = every
+        self._by_name: dict[str, dict[str, str]] = {}
+        for values in every:
+            for alias in values.get("Names", "").split():
+                self._by_name.setdefault(alias, values)
+        for values in reversed(every):  # a unit's own name comes before another's alias
+            self._by_name[values["Id"]] = values
+
+    def find(self, unit: str) -> dict[str, str] | None:
+        """Return the properties of a unit by its name or one of its aliases."""
+        return self._by_name.get(full_name(unit))
 
 
 def unit_from(values: dict[str, str], member: bool = False) -> Unit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,6 +20,8 @@ from opsctl.metrics import exposition, facts_from_series, parse_exposition, samp
 from opsctl.model import Finding, Reading, Snapshot, StackSummary, Status, Target
 from opsctl.probes import systemd_parsing as parsing
 from opsctl.probes.systemd import is_up, with_history
+from opsctl.stack.specs import ServiceSpec
+from tests.unit.contexts import context_for
 
 NOW = datetime(2026, 11, 21, 4, 31, tzinfo=UTC)
 SHOWN = parsing.blocks((Path(__file__).parent / "data" / "systemd" / "show.txt").read_text())
@@ -65,9 +67,9 @@ def changed(**values: Any) -> Unit:
 
 
 def test_units_are_found_by_name_and_alias() -> None:
-    assert parsing.find(SHOWN, "postgresql") is SHOWN[0]
-    assert parsing.find(SHOWN, "products.service") is SHOWN[1]
-    assert parsing.find(SHOWN, "nginx") is None
+    assert parsing.Units(SHOWN).find("postgresql") is SHOWN[0]
+    assert parsing.Units(SHOWN).find("products.service") is SHOWN[1]
+    assert parsing.Units(SHOWN).find("nginx") is None
 
 
 def test_what_systemctl_leaves_open_is_none() -> None:
@@ -261,16 +263,17 @@ def test_facts_survive_their_metrics() -> None:
     assert sorted(map(str, samples(back))) == sorted(map(str, samples(facts)))
 
 
-def test_kills_that_no_log_could_tell_of_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kills_that_no_log_could_tell_of_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # logs that root may not read cannot be had in a test
     monkeypatch.setattr("opsctl.probes.systemd._history", lambda *_: None)
     monkeypatch.setattr("opsctl.probes.systemd._log", lambda *_: [])
     monkeypatch.setattr("opsctl.probes.systemd.kernel_kills", lambda _: None)
     problems: list[FactProblem] = []
+    context = context_for("systemd", ServiceSpec(unit="app"), tmp_path)
     down = changed(states={"failed": 1}, result="exit-code", restarts=0)
-    unit = with_history(down, cast("Any", None), problems)
+    unit = with_history(down, context, problems)
     assert unit.oom_kills_lately is None
     (finding,) = [item for item in judged(unit, problems=problems) if item.id == "systemd/oom-killed"]
     assert finding.status is Status.UNKNOWN
     monkeypatch.setattr("opsctl.probes.systemd.kernel_kills", lambda _: [])
-    assert with_history(down, cast("Any", None), problems).oom_kills_lately == 0
+    assert with_history(down, context, problems).oom_kills_lately == 0

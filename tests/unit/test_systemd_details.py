@@ -15,7 +15,7 @@ from opsctl.facts.systemd import SystemdFacts, Unit
 from opsctl.facts.systemd_details import SystemdDetails
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.probes import systemd_details as details
-from opsctl.probes.systemd_parsing import unit_from
+from opsctl.probes.systemd_parsing import blocks, unit_from
 from opsctl.stack.specs import ServiceSpec
 from tests.unit.contexts import context_for
 
@@ -37,7 +37,7 @@ def test_units_are_counted_by_state() -> None:
 
 
 def test_every_type_of_unit_has_its_own_figures() -> None:
-    found = {unit.name: unit for unit in details.any_units((DATA / "show_all.txt").read_text())}
+    found = {unit.name: unit for unit in details.any_units(blocks((DATA / "show_all.txt").read_text()))}
     assert set(found) == {"cron.service", "products.service", "sshd.socket", "apt-daily.timer", "never.timer"}
     cron, products = found["cron.service"], found["products.service"]
     assert (cron.type, cron.tasks, cron.tasks_max, cron.restarts) == ("service", 1, 4915, 0)
@@ -50,7 +50,7 @@ def test_every_type_of_unit_has_its_own_figures() -> None:
 
 
 def test_one_value_has_the_names_of_both_exporters() -> None:
-    units = details.any_units((DATA / "show_all.txt").read_text())
+    units = details.any_units(blocks((DATA / "show_all.txt").read_text()))
     facts = SystemdFacts(details=SystemdDetails(counted={"active": 5}, units=units))
     text = exposition(samples(facts))
     for line in (
@@ -100,7 +100,8 @@ def test_one_service_tells_it_and_only_for_metrics(
     target = msgspec.structs.replace(context.target, service=service)
     context = dataclasses.replace(context, target=target, options={"detail": asked})
     problems: list[FactProblem] = []
-    found = details.details(context, problems)
+    shown = blocks((DATA / "show_all.txt").read_text())
+    found = details.details(context, shown, problems)
     assert problems == []
     if (service, asked) != ("x", "metrics"):
         assert found is None
@@ -119,15 +120,58 @@ def test_a_systemd_that_does_not_answer_is_a_problem_and_no_zero(
     context = context_for("systemd", ServiceSpec(unit="app"), tmp_path, 60.0)
     context.stack.spec.services["x"] = ServiceSpec(unit="app")
     problems: list[FactProblem] = []
-    found = details.details(dataclasses.replace(context, options={"detail": "metrics"}), problems)
+    found = details.details(dataclasses.replace(context, options={"detail": "metrics"}), [], problems)
     assert found is not None
     assert not list(samples(found))
-    assert [problem.part for problem in problems] == ["units of the machine", "properties of units"]
+    assert [problem.part for problem in problems] == ["units of the machine"]
+
+
+def test_one_question_is_for_the_machine_and_the_stack_and_each_unit_comes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systemctl").write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n'
+        "printf 'Id=a.service\\nActiveState=active\\n\\nId=b.target\\n\\n'\n"
+        "printf 'Id=a.service\\nActiveState=failed\\n'\n"
+    )
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    context = context_for("systemd", ServiceSpec(unit="app"), tmp_path, 60.0)
+    found = details.shown_units(context, ["a", "b.target"])
+    assert [(unit["Id"], unit.get("ActiveState")) for unit in found] == [
+        ("a.service", "active"),
+        ("b.target", None),
+    ]
+    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    assert asked.endswith("-- *.service *.socket *.timer a.service b.target")
+
+
+def test_the_logs_of_a_sick_unit_are_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    context = context_for("systemd", ServiceSpec(unit="app"), tmp_path)
+    context = dataclasses.replace(context, options={"detail": "metrics", "kept": {}})
+    sick = Unit(name="app.service", states={"failed": 1}, restarts=1)
+    reads = 0
+    problems: list[FactProblem] = []
+
+    def look(unit: Unit) -> Unit:
+        def read(new: list[FactProblem]) -> Unit:
+            nonlocal reads
+            reads += 1
+            new.append(FactProblem(part="journal", code="permission", message="no"))
+            return msgspec.structs.replace(unit, restarts_lately=reads, log=["out of luck"])
+
+        return details.kept_history(unit, context, problems, read)
+
+    assert look(sick).restarts_lately == 1
+    again = look(msgspec.structs.replace(sick, tasks=7))
+    assert (again.restarts_lately, again.tasks, again.log) == (1, 7, ["out of luck"])
+    assert len(problems) == 1
+    assert look(msgspec.structs.replace(sick, restarts=2)).restarts_lately == 2
 
 
 @CALM
 @given(st.text(max_size=300) | st.text("abc.= \nIdLoadStateActiv", max_size=300))
 def test_no_text_breaks_anything(text: str) -> None:
-    units = details.any_units(f"Id=a.service\nLoadState=loaded\n{text}")
+    units = details.any_units(blocks(f"Id=a.service\nLoadState=loaded\n{text}"))
     list(samples(SystemdDetails(counted=details.counted(text), units=units)))
     assert len({unit.name for unit in units}) == len(units)
