@@ -70,16 +70,16 @@ class Scraper:
 
 
 class Processes:
-    """Processes and all below them, whose processor time is counted together."""
+    """Processes and all below them, whose processor time is counted together; `alone` without those."""
 
-    def __init__(self, pids: Iterable[int]) -> None:
-        self._pids = tuple(pids)
+    def __init__(self, pids: Iterable[int], alone: bool = False) -> None:
+        self._pids, self._alone = tuple(pids), alone
         self.idle = 0.0
         """Seconds of processor time a second while nobody asks."""
 
     def cpu(self) -> float:
         """Return the seconds of processor time so far."""
-        return sum(_clock(pid) + _waited_for(pid) for pid in self._living())
+        return sum(_clock(pid) + (0.0 if self._alone else _waited_for(pid)) for pid in self._living())
 
     def watch_idle(self, seconds: float = IDLE_SECONDS) -> None:
         """Measure what they use by themselves; nobody may ask meanwhile."""
@@ -97,6 +97,8 @@ class Processes:
         return found
 
     def _living(self) -> list[int]:
+        if self._alone:
+            return list(self._pids)
         found, left = [], list(self._pids)
         while left:
             pid = left.pop()

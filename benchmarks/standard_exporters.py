@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = ("node", "postgres", "redis", "nginx", "blackbox")
-PASSWORD = "benchmark-only-password"  # noqa: S105 - of a server that lives as long as this process
+PASSWORD = "benchmark-only-password"
 
 
 def missing() -> list[str]:
@@ -81,6 +81,7 @@ class StandardExporter(Server):
         self.kind, self._targets, self.port = kind, targets, free_port()
 
     def argv(self) -> list[str]:
+        """Return its command line."""
         listen = f"127.0.0.1:{self.port}"
         program = f"prometheus-{self.kind}-exporter"
         if self.kind == "redis":
@@ -92,11 +93,13 @@ class StandardExporter(Server):
         return [*argv, f"--config.file={self._modules()}"] if self.kind == "blackbox" else argv
 
     def environment(self) -> dict[str, str]:
+        """Return what is added to its environment."""
         if self.kind != "postgres":
             return {}
         return {"DATA_SOURCE_NAME": f"{self._targets.postgres.url}?sslmode=disable"}
 
     def ready(self) -> bool:
+        """Return whether it takes connections."""
         return listens(self.port)
 
     @property
@@ -122,10 +125,12 @@ class OwnExporter(Server):
         self._stack.write_text(yaml.safe_dump({"name": "bench", "services": services, **more}))
 
     def argv(self) -> list[str]:
+        """Return its command line."""
         argv = [sys.executable, "-m", "opsctl", "exporter", "--stack", str(self._stack)]
         return [*argv, "--listen", f"127.0.0.1:{self.port}"]
 
     def ready(self) -> bool:
+        """Return whether it takes connections."""
         return listens(self.port)
 
 

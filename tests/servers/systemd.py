@@ -113,7 +113,7 @@ class Machine:
     def run(self, *argv: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command inside and return how it ended."""
         result = subprocess.run(
-            [*self.entering(), "env", "-i", *_environment(), *argv],
+            self.command(*argv),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -125,6 +125,10 @@ class Machine:
                 f"{' '.join(argv)} ended with {result.returncode}\n{result.stdout}{result.stderr}"
             )
         return result
+
+    def command(self, *argv: str) -> list[str]:
+        """Return what runs a command inside, for whoever wants to start it in a way of their own."""
+        return [*self.entering(), "env", "-i", *_environment(), *argv]
 
     def entering(self) -> list[str]:
         """Return the command that runs what follows it inside."""
