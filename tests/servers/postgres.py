@@ -41,12 +41,14 @@ BASE_SETTINGS = {
 }
 
 
-def binary(name: str) -> str:
-    """Return the path of a PostgreSQL program, of the newest version installed here.
+def binary(name: str, folder: Path | None = None) -> str:
+    """Return the path of a PostgreSQL program: in `folder`, else of the newest version installed here.
 
     Raises:
         RuntimeError: none is installed.
     """
+    if folder is not None:
+        return str(folder / name)
     versions = sorted(
         Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parent.parent.name)
     )
@@ -79,13 +81,21 @@ def _run(argv: list[str], user: str | None) -> None:
 
 
 @functools.cache
-def _template(user: str | None, checksums: bool) -> Path:
+def _template(user: str | None, checksums: bool, programs: Path | None = None) -> Path:
     """Return a cluster fresh from initdb; made once per process, copied for each server."""
     folder = Path(tempfile.mkdtemp(prefix="opsctl-postgres-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if user:
         shutil.chown(folder, user)
-    argv = [binary("initdb"), "-D", str(folder / "data"), "-U", SUPERUSER, "--no-sync", "--auth=trust"]
+    argv = [
+        binary("initdb", programs),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        SUPERUSER,
+        "--no-sync",
+        "--auth=trust",
+    ]
     argv += ["--encoding=UTF8", "--locale=C"]
     if checksums:
         argv.append("--data-checksums")
@@ -103,6 +113,7 @@ class PostgresServer(Server):
         role: the application's role, owner of that database; not a superuser.
         password: the role's password; TCP logins then use SCRAM, otherwise everybody is trusted.
         checksums: data checksums on.
+        programs: folder of another PostgreSQL than the newest installed.
     """
 
     def __init__(
@@ -113,11 +124,12 @@ class PostgresServer(Server):
         role: str = "app",
         password: str = "",
         checksums: bool = False,
+        programs: Path | None = None,
     ) -> None:
         super().__init__(name, unprivileged_user())
         self.settings = {**BASE_SETTINGS, **(settings or {})}
         self.database, self.role, self.password = database, role, password
-        self.checksums = checksums
+        self.checksums, self.programs = checksums, programs
         self.port = free_port()
         self.data = self.folder / "data"
         self.wait_ready = True
@@ -125,7 +137,7 @@ class PostgresServer(Server):
     # -- starting and stopping ------------------------------------------------------------------
 
     def argv(self) -> list[str]:
-        return [binary("postgres"), "-D", str(self.data)]
+        return [binary("postgres", self.programs), "-D", str(self.data)]
 
     def environment(self) -> dict[str, str]:
         return {"LC_ALL": "C.UTF-8"}
@@ -145,7 +157,7 @@ class PostgresServer(Server):
         """Make the cluster if there is none, start it, and make role and database the first time."""
         fresh = not self.data.exists()
         if fresh:
-            self._copy(_template(self.user, self.checksums))
+            self._copy(_template(self.user, self.checksums, self.programs))
         self.configure()
         super().start(seconds)
         if fresh:
