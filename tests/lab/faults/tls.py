@@ -113,7 +113,7 @@ def key_of_another_certificate(lab: ComposeSystem) -> Iterator[None]:
     with other_files(lab) as (folder, _):
         wrong_key(lab, folder)
         restarted(lab)
-        lab.wait(f"[ $(docker inspect -f '{{{{.RestartCount}}}}' {lab.id('proxy')}) -ge 2 ]", seconds=90)
+        lab.wait(f"[ $(docker inspect -f '{{{{.RestartCount}}}}' {lab.id('proxy')}) -ge 5 ]", seconds=90)
         yield
     lab.sh(f"docker stop -t 1 {lab.id('proxy')}; docker start {lab.id('proxy')}")
 
