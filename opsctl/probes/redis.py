@@ -224,8 +224,7 @@ def _read(
     names = (*CONFIG_NAMES, "databases") if detailed else CONFIG_NAMES
     known = known_config(context)
     batch = Batch(client)
-    if not line.reused:
-        batch.pipeline.execute_command("CLIENT SETNAME", "opsctl")
+    batch.pipeline.execute_command("CLIENT SETNAME", "opsctl")  # the library may have connected anew
     batch.pipeline.info()
     if known is None:
         for name in names:  # one by one: CONFIG GET takes several names only since Redis 7
@@ -245,8 +244,7 @@ def _read(
     batch.run()
 
     values = dict(base)
-    if not line.reused:
-        batch.take("")
+    batch.take("")
     info = batch.take("INFO", "let the user run INFO") or {}
     values |= info_values(info)
     config = {} if known is None else known
