@@ -160,7 +160,8 @@ def primary_frozen(lab: Flurai) -> Iterator[None]:
     lab.sh(f"kill -STOP {' '.join(every)}")
     lab.see_load()
     yield
-    lab.sh(f"kill -CONT {' '.join(every)}")
+    lab.sh(f"kill -CONT {' '.join(reversed(every))}")
+    lab.wait_healthy(90)  # a child that ended meanwhile makes the server start its recovery
 
 
 # -- sessions -----------------------------------------------------------------------------------------
