@@ -53,11 +53,7 @@ def probe(context: ProbeContext) -> PostgresFacts:
         "database": str(values.get("dbname") or ""),
         "user": str(values.get("user") or ""),
         "in_container": bool(context.service.container),
-        "data_directory": ""
-        if context.service.container
-        else remembered(
-            context, "folder", REMEMBERED_SECONDS, lambda: _data_directory(context, spec, values)
-        ),
+        "data_directory": _data_directory(context, spec, values),
         "may_be_exposed": spec.exposed,
         "should_be_replica": spec.replica,
         "expected_replicas": spec.replicas,
