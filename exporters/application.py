@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import math
-import platform
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from exporters.looking import Lookout
 
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
 OWN_SECONDS = 9.0
 """The longest that a page may take, whatever the scraper allows."""
 LEAST_SECONDS = 0.2
@@ -126,7 +126,7 @@ class Application:
         page.add(
             ExporterFacts(
                 version=__version__,
-                python=platform.python_version(),
+                python=_PYTHON,
                 process=process_facts(),
                 lost_threads=self._lookout.flights.lost,
                 connections=self.connections(),
@@ -146,6 +146,8 @@ class Application:
         return page
 
     def _landing(self) -> bytes:
+        import html  # rarely asked for, and it brings a long table
+
         name = html.escape(self._lookout.stack.name)
         there = {item.target.kind for item in self._lookout.assignments}
         about = {f"/metrics/{page}": words for page, (kinds, words) in PAGES.items() if there & {*kinds}}

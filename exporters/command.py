@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from opsctl.cli.options import Seconds, debug_option, stack_option
+
+if TYPE_CHECKING:
+    from exporters.guard import FileGuard
 
 
 class Address(click.ParamType):  # type: ignore[type-arg]
@@ -83,16 +86,17 @@ def command(
 
     from exporters.application import Application
     from exporters.following import follow_logs
-    from exporters.guard import FileGuard
     from exporters.looking import Lookout
+    from exporters.process import keep_one_heap
     from exporters.server import Server
     from opsctl.cli.looking import load_stack
     from opsctl.cli.messages import tell
     from opsctl.errors import UserError
 
+    keep_one_heap()
     lookout = Lookout(load_stack(stack_name))
     following = lookout.following = follow_logs(lookout, state_directory)
-    guard = FileGuard(web_config.absolute()) if web_config is not None else None
+    guard = _guard(web_config)
     application = Application(lookout, timeout)
     try:
         server = Server(listen, application.answer, guard, lookout.redactor)
@@ -116,6 +120,14 @@ def command(
     following.stop()
     if following.problem:
         tell(f"opsctl: {following.problem}")
+
+
+def _guard(web_config: Path | None) -> FileGuard | None:
+    if web_config is None:
+        return None
+    from exporters.guard import FileGuard  # libraries that nobody needs without passwords and TLS
+
+    return FileGuard(web_config.absolute())
 
 
 def _private(host: str) -> bool:

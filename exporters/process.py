@@ -12,6 +12,20 @@ from pathlib import Path
 from exporters.self_facts import ProcessFacts
 
 _SELF = Path("/proc/self")
+_M_ARENA_MAX = -8
+"""Of mallopt(3): how many heaps the C library keeps."""
+
+
+def keep_one_heap() -> None:
+    """Have the C library use one heap for all threads, where it is one that knows several.
+
+    With a heap for each thread that ever allocated, memory that one thread has given back is of no
+    use to the others. Python holds its lock around most allocations: nobody waits longer for it.
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def process_facts() -> ProcessFacts:
