@@ -43,7 +43,7 @@ class Row(NamedTuple):
     """What a line says of one request, as it stands there; empty where the format does not have it."""
 
     target: bytes
-    """The request line, or method and path with a space between."""
+    """The method and the path with a space between; the path's query where it does not end the field."""
     status: bytes
     size: bytes
     time: bytes
@@ -75,12 +75,15 @@ class _Template(Format):
         ]
         self._order = order
         self._getter: Callable[[Any], tuple[bytes, ...]] | None = None
+        self._as_found = places == list(range(len(places)))
         if self._plain and all(place is not None for place in places):
             self._getter = operator.itemgetter(*[place for place in places if place is not None])
         self._places = places
 
     def rows(self, data: bytes) -> list[tuple[bytes, ...]]:
-        found = self._find(data)
+        found: list[tuple[bytes, ...]] = self._find(data)
+        if self._as_found:
+            return found
         if self._getter is not None:
             return list(map(self._getter, found))
         if self._plain:
@@ -133,7 +136,10 @@ def compiled(template: str, escape: str = "default") -> Format | None:
         else:
             pattern.append(b"(?:" + body + b")")
         pattern.append(re.escape(literal))
-    pattern.append(rb"\r?$()")
+    complete = all(
+        name in order for name in ("request", "status", "size", "time", "upstream_time", "upstream")
+    )
+    pattern.append(rb"\r?$" if complete else rb"\r?$()")
     try:
         return _Template(b"".join(pattern), order)
     except re.error:
@@ -143,6 +149,8 @@ def compiled(template: str, escape: str = "default") -> Format | None:
 def _value(name: str, role: str, literal: bytes, escape: str) -> bytes:
     """Return the pattern of one variable that is followed by a literal."""
     end = literal[:1]
+    if end == b'"' and role == "request" and escape != "json":
+        return rb'[^"? \n]*(?: [^"? \n]*)?)(?:[^"\n]*'  # the group ends before the query and the protocol
     if end == b'"':
         return rb'(?:[^"\\\n]|\\.)*' if escape == "json" else rb'[^"\n]*'
     if name.startswith("upstream_"):
@@ -192,7 +200,10 @@ class _Json(Format):
 class _Any(Format):
     """Lines of which only is known that nginx wrote them: combined with anything behind it, or JSON."""
 
-    _LINE = rb'^[^"\n]*"([^"\n]*)" (\d{3}) (\d+|-)(?: [^\n]*?\b(?:rt|request_time)[=:]"?(\d+\.\d+))?[^\n]*$()'
+    _LINE = (
+        rb'^[^"\n]*"([^"? \n]*(?: [^"? \n]*)?)[^"\n]*" (\d{3}) (\d+|-)'
+        rb'(?: [^\n]*?\b(?:rt|request_time)[=:]"?(\d+\.\d+))?[^\n]*$()'
+    )
 
     def __init__(self) -> None:
         self._template = _Template(self._LINE, {"request": 0, "status": 1, "size": 2, "time": 3})
@@ -208,10 +219,10 @@ def guessing() -> Format:
     return _Any()
 
 
-def of_configuration(directives: Iterable[Directive]) -> dict[str, Format]:
-    """Return the access logs that a configuration writes, with what reads them.
+def of_configuration(directives: Iterable[Directive]) -> tuple[dict[str, Format], list[str]]:
+    """Return what reads each access log that a configuration writes, and the logs that tell of all requests.
 
-    Where one block writes several, only the first is taken: they tell of the same requests.
+    Where one block writes several, these hold only the first file: they tell of the same requests.
     """
     items = list(directives)
     formats = {"combined": compiled(COMBINED)}
@@ -221,14 +232,19 @@ def of_configuration(directives: Iterable[Directive]) -> dict[str, Format]:
             text = "".join(item.arguments[2 if escape else 1 :])
             formats[item.arguments[0]] = compiled(text, escape or "default")
     found: dict[str, Format] = {}
-    blocks: set[tuple[tuple[str, ...], ...]] = set()
-    for item in items:
-        if item.name != "access_log" or not item.arguments or item.blocks in blocks:
+    first: dict[int, str] = {}
+    last: dict[int, int] = {}
+    for at, item in enumerate(items):
+        depth = len(item.blocks)
+        last[depth] = at
+        block = last.get(depth - 1, -1)  # what opened the block stands before all that is in it
+        if item.name != "access_log" or not item.arguments:
             continue
         path, *options = item.arguments
         if not path.startswith("/") or "$" in path:
             continue
-        blocks.add(item.blocks)
         named = options[0] if options and "=" not in options[0] else "combined"
         found.setdefault(path, formats.get(named) or guessing())
-    return found
+        if not path.startswith(("/dev/", "/proc/")):
+            first.setdefault(block, path)
+    return found, list(dict.fromkeys(first.values()))

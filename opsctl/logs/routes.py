@@ -26,34 +26,40 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _HASH = re.compile(r"(?=[a-f]*\d)[0-9a-f]{8,}", re.I)
 _DATE = re.compile(r"\d{4}-\d\d(?:-\d\d)?")
 _WORD = re.compile(r"[\w.~-]+", re.ASCII)
-LONGEST_WORD = 40
+_TWO_DIGITS = re.compile(r"\d\D*\d")
+SHORT_WORD, LONGEST_WORD = 11, 40
 
 
 def placeholder(segment: str) -> str:
     """Return what stands for one part of a path: itself where it is a plain word. Pure."""
+    length = len(segment)
+    if length <= SHORT_WORD and segment.isalpha() and segment.isascii():
+        return segment
     if segment.isdecimal():
         return ":id"
     if not _WORD.fullmatch(segment):
         return ":email" if "@" in segment else ":slug"
-    digits = sum(map(str.isdecimal, segment))
+    if length >= 8 and _HASH.fullmatch(segment):
+        return ":hash"
+    digits = _TWO_DIGITS.search(segment) is not None
     if digits:
         if _VERSION.fullmatch(segment):
             return segment
-        if _UUID.fullmatch(segment):
+        if length == 36 and _UUID.fullmatch(segment):
             return ":uuid"
-        if _HASH.fullmatch(segment):
-            return ":hash"
-        if _DATE.fullmatch(segment):
+        if length in (7, 10) and _DATE.fullmatch(segment):
             return ":date"
-    if len(segment) > 11 and _mixed(segment):
+    if length > SHORT_WORD and _mixed(segment):
         return ":token"
-    return ":slug" if digits > 1 or len(segment) > LONGEST_WORD else segment
+    return ":slug" if digits or length > LONGEST_WORD else segment
 
 
 def _mixed(segment: str) -> bool:
-    """Return whether it looks drawn by lot: letters change their case in the middle, or digits do it."""
+    """Return whether it looks drawn by lot: capitals and small letters are mixed."""
+    if segment.islower() or segment.isupper():
+        return False
     capitals = sum(map(str.isupper, segment))
-    return 1 < capitals < len(segment) - 1 and not segment.isupper()
+    return 1 < capitals < len(segment) - 1
 
 
 def segments(path: str) -> list[str]:
@@ -68,7 +74,7 @@ def segments(path: str) -> list[str]:
             if at == last:
                 result.append("")
             continue
-        file = _FILE.fullmatch(part) if at == last else None
+        file = _FILE.fullmatch(part) if at == last and "." in part else None
         if file is not None:
             result.append(f":file.{file.group(1).lower()}")
         else:

@@ -100,6 +100,8 @@ class TrafficCounter:
         self._upstreams = state.upstreams
         self._routes = Routes(state.learned)
         self._slots: dict[tuple[bytes, bytes, bytes], _Slot] = {}
+        self._targets: dict[bytes, tuple[str, str]] = {}
+        self._names: dict[bytes, str] = {}
         self._durations: dict[bytes, tuple[int, float]] = {}
 
     def feed(self, data: bytes, format: Format) -> None:
@@ -181,14 +183,14 @@ class TrafficCounter:
 
     def _slot(self, target: bytes, status: bytes, upstream: bytes) -> _Slot:
         """Find out where a request is counted; remember it, once that will not change any more."""
-        words = target.decode("utf-8", "replace").split(" ")
-        method = words[0] if words[0] in _METHODS else OTHER
         code = status.decode("ascii", "replace")
         if not (len(code) == 3 and code.isdecimal() and "100" <= code <= "599"):
             code = OTHER
         good = code != OTHER and code[0] != "4"
-        route = self._routes.name(words[1] if len(words) > 1 else "", good) if method != OTHER else OTHER
-        name = self._upstream(upstream)
+        method, route = self._targets.get(target) or self._target(target, good)
+        name = self._names.get(upstream)
+        if name is None:
+            name = self._upstream(upstream)
         key = (name, route, method, code)
         if key not in self._requests and len(self._requests) >= MOST_SERIES:
             name, route, code = (OTHER if name else ""), OTHER, f"{code[0]}xx" if code != OTHER else code
@@ -200,11 +202,23 @@ class TrafficCounter:
         if by_route is None:
             by_route = self._by_route[name, route] = RouteState(name, route, 0, _no_times(), False)
         slot = _Slot(requests, by_route, self._upstreams.get(name))
-        if route != OTHER or self._routes.full:
+        if target in self._targets:
             if len(self._slots) >= MOST_REMEMBERED:
                 self._slots.clear()
             self._slots[target, status, upstream] = slot
         return slot
+
+    def _target(self, target: bytes, good: bool) -> tuple[str, str]:
+        """Return method and route; remember them, once they will not change any more."""
+        method, _, path = target.decode("utf-8", "replace").partition(" ")
+        if method not in _METHODS:
+            return OTHER, OTHER
+        route = self._routes.name(path.partition(" ")[0], good)
+        if route != OTHER or self._routes.full:
+            if len(self._targets) >= MOST_REMEMBERED:
+                self._targets.clear()
+            self._targets[target] = (method, route)
+        return method, route
 
     def _upstream(self, text: bytes) -> str:
         """Return the upstream that answered, the last of those that were tried; empty for none."""
@@ -215,6 +229,9 @@ class TrafficCounter:
             if len(self._upstreams) >= MOST_UPSTREAMS:
                 name = OTHER
             self._upstreams.setdefault(name, _no_times())
+        if len(self._names) >= MOST_REMEMBERED:
+            self._names.clear()
+        self._names[text] = name
         return name
 
     def _duration(self, text: bytes) -> tuple[int, float]:

@@ -158,7 +158,7 @@ def _follow(
     context: ProbeContext, spec: NginxSpec, look: Look, followed: FollowedNginx, options: dict[str, Any]
 ) -> None:
     """Follow the access logs that are named, or that the configuration names, or the container's output."""
-    formats = of_configuration(look.directives)
+    formats, files = of_configuration(look.directives)
     if spec.access_log:
         path = context.stack.path(spec.access_log)
         # the file may lie under another name in the container that writes it
@@ -186,7 +186,6 @@ def _follow(
         return
     if look.inside:
         return
-    files = [name for name in formats if not name.startswith(("/dev/", "/proc/"))]
     for name in files[:MOST_LOGS]:
         followed.formats[name] = formats[name]
         followed.follow_file(name, _fixed(Path(name)))
