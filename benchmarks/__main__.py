@@ -9,7 +9,7 @@ import tempfile
 
 from tabulate import tabulate
 
-NAMES = ("startup", "whole_look", "many_targets", "exporters", "many_containers", "many_units")
+NAMES = ("startup", "whole_look", "many_targets", "exporters", "many_containers", "many_units", "following")
 
 
 def keep_bytecode(folder: str) -> None:
