@@ -217,3 +217,30 @@ def test_an_nginx_that_goes_and_comes_back(tmp_path: Path) -> None:
             assert "nginx_http_requests_total" not in found
             nginx.start()
             wait_until(lambda: "nginx_http_requests_total" in exporter.samples(page), "up again", WAITS)
+
+
+def test_a_frozen_nginx_costs_no_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with logging_nginx("timed") as nginx, exporting(tmp_path, services(nginx)) as exporter:
+        page = "/metrics/nginx"
+        assert exporter.samples(page)["nginx_up"] == 1
+
+        def held() -> int:
+            return len(list(Path(f"/proc/{exporter.process.pid}/fd").iterdir()))
+
+        before = held()
+        os.kill(nginx.pid, signal.SIGSTOP)
+        workers = nginx.workers()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for _ in range(3):
+                found = exporter.samples(page)
+                assert found["nginx_up"] == 0
+                assert "nginx_http_requests_total" not in found
+        finally:
+            for pid in [nginx.pid, *workers]:
+                os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: "nginx_http_requests_total" in exporter.samples(page), "up again", WAITS)
+        for _ in range(50):
+            exporter.samples(page)
+        wait_until(lambda: held() <= before + 1, f"{held()} descriptors, {before} before", WAITS)
