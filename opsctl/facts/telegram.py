@@ -41,5 +41,13 @@ class TelegramFacts(Facts, frozen=True, kw_only=True, tag="telegram"):
     last_error: str = ""
 
     replicas: int = 1
+    pollers: Annotated[
+        int | None,
+        gauge(
+            "opsctl_telegram_pollers",
+            "Pollers of the bot's updates by the stack file: replicas, and services with the same token; "
+            "one may",
+        ),
+    ] = None
     same_token: list[str] = []
     """Other services of the stack that poll with the same token."""

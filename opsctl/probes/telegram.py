@@ -68,6 +68,7 @@ def probe(context: ProbeContext) -> TelegramFacts:
         detail = "what is set does not look like a token (digits, a colon, a key)"
         return TelegramFacts(up=False, connection=Connection(state="auth-failed", detail=detail), **base)
     base["same_token"] = _others_with(context, token) if spec.mode == "polling" else []
+    base["pollers"] = base["replicas"] + len(base["same_token"]) if spec.mode == "polling" else 0
     return _ask(context, spec, token, base)
 
 

@@ -10,6 +10,7 @@ import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.live.test_exporter import WAITS, Exporter, exporting
 from tests.servers.nginx import NginxServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
+from tests.servers.telegram import TOKEN, FakeBotApi
 from tests.unit.exporter_golden import families, golden
 from tests.unit.strict import strictly
 
@@ -152,3 +154,39 @@ def test_the_pools_and_what_they_share_stand_on_one_page(bed: Bed) -> None:
     most = int(series["pg_settings_max_connections"][0][1])
     ((labels, limit),) = series["opsctl_postgres_pool_limit_connections"]
     assert (labels, int(limit)) == ({"service": "db"}, most - kept)
+
+
+def test_the_state_of_a_bot_and_never_its_token(tmp_path: Path) -> None:
+    (tmp_path / "bot.env").write_text(f"TELEGRAM_BOT_TOKEN={TOKEN}\n")
+    with FakeBotApi() as api:
+        bot = {
+            "env": {"file": str(tmp_path / "bot.env"), "production": False},
+            "telegram": {"token_env": "TELEGRAM_BOT_TOKEN", "api_url": api.url},
+        }
+        with exporting(tmp_path, {"bot": bot, "twin": deepcopy(bot)}) as exporter:
+            api.webhook = {
+                "url": f"https://bot.example/{TOKEN}",
+                "pending_update_count": 4,
+                "last_error_date": 1795236000,
+                "last_error_message": "502 Bad Gateway",
+            }
+            for _ in range(2):
+                status, text = exporter.get("/metrics/telegram", WAITS)
+                assert status == 200
+                assert TOKEN.partition(":")[2] not in text
+            strictly(text)
+            assert set(families(text)) == set(golden("telegram"))
+            series = parse_exposition(text)
+            for name, value in (
+                ("up", 1),
+                ("pollers", 2),
+                ("webhook_set", 1),
+                ("pending_updates", 4),
+                ("webhook_last_error_timestamp_seconds", 1795236000),
+            ):
+                found = {labels["service"]: float(text) for labels, text in series[f"opsctl_telegram_{name}"]}
+                assert found == {"bot": value, "twin": value}, name
+            assert set(families(exporter.get("/metrics/config", WAITS)[1])) <= set(golden("config"))
+            assert TOKEN not in exporter.get("/metrics/config", WAITS)[1]
+            api.stop()
+            assert exporter.samples("/metrics/telegram", 3)["opsctl_telegram_up"] == 0
