@@ -56,7 +56,7 @@ def test_help_imports_click_and_nothing_else(arguments: tuple[str, ...]) -> None
     assert {name for name in foreign if not name.startswith("_")} <= {"sitecustomize", "mpl_toolkits"}
 
 
-@pytest.mark.parametrize("name", ["diagnose", "health", "stack", "runbook", "completion"])
+@pytest.mark.parametrize("name", ["diagnose", "health", "stack", "runbook", "metrics", "completion"])
 def test_the_help_of_a_command_imports_no_adapter(name: str) -> None:
     found = modules_after(name, "--help")
     assert not found & (HEAVY - {"logging", "subprocess"})
