@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: default setup demo test lint types unit live docs-check bench lab clean
+.PHONY: default setup demo test lint types unit live docs-check bench lab soak scraped clean
 
 default: lint types unit docs-check
 
@@ -38,6 +38,12 @@ docs-check:
 lab:
 	@sh scripts/setup.sh test
 	$(BIN)/python -m tests.lab $(if $(ONLY),--only '$(ONLY)') $(if $(STACK),--stack $(STACK)) $(ARGUMENTS)
+
+soak:
+	$(BIN)/python -m tests.live.exporter_soak $(ARGUMENTS)
+
+scraped:
+	$(BIN)/python -m tests.lab.scraped $(ARGUMENTS)
 
 bench:
 	$(BIN)/python -m benchmarks
