@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from opsctl.logs.entries import Line
 
-STORE_SECONDS = 5.0
-"""How often a store that must be asked is asked; files are looked at each second."""
+STORE_SECONDS = 10.0
+"""How often a store that must be asked is asked, which starts a process; files are looked at each second."""
 ENGINE_SECONDS = 15.0
 """The same of the Docker engine, which reads a container's log from its beginning each time."""
 IDLE_SECONDS = 1.0
@@ -267,9 +267,9 @@ class FollowedLog(Followed):
 class FollowedNginx(Followed):
     """The access logs of one nginx, whose requests are counted."""
 
-    def __init__(self, state: LogState | None) -> None:
+    def __init__(self, redact: Callable[[str], str], state: LogState | None) -> None:
         super().__init__(state)
-        self._counter = TrafficCounter(state.traffic if state else None)
+        self._counter = TrafficCounter(state.traffic if state else None, redact)
         self.formats: dict[str, Format] = {}
         self._guessing = guessing()
         self._shown: tuple[int, NginxTraffic] | None = None

@@ -70,7 +70,7 @@ class Following:
 
     def nginx(self, target: str) -> FollowedNginx:
         """Return the access logs of a target, from now on followed."""
-        return self._get(target, FollowedNginx, FollowedNginx)
+        return self._get(target, lambda known: FollowedNginx(self._redactor.text, known), FollowedNginx)
 
     def _get(self, target: str, make: Callable[[LogState | None], F], kind: type[F]) -> F:
         with self._lock:

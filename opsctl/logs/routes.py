@@ -7,8 +7,12 @@ leave none behind. Where a folder has shown more than `MOST_CHILDREN` names, fur
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST_ROUTES = 60
 MOST_CHILDREN = 20
@@ -94,12 +98,15 @@ class Routes:
 
     Args:
         state: what another process has learned.
+        redact: takes secrets out of a text; a path that holds any gets no name.
         most: how many routes get names.
     """
 
-    def __init__(self, state: RoutesState | None = None, most: int = MOST_ROUTES) -> None:
+    def __init__(
+        self, state: RoutesState | None = None, redact: Callable[[str], str] = str, most: int = MOST_ROUTES
+    ) -> None:
         state = state or RoutesState()
-        self._most = most
+        self._most, self._redact = most, redact
         self._names = dict.fromkeys(state.names)
         self._children = {prefix: set(names) for prefix, names in state.children.items()}
 
@@ -118,11 +125,13 @@ class Routes:
         path = target.partition("?")[0].partition("#")[0]
         if not path.startswith("/"):
             return OTHER
-        route = self._collapsed(segments(path), good)
+        parts = segments(path)
+        route = self._collapsed(parts, False)
         if route in self._names:
             return route
-        if not good or self.full:
+        if not good or self.full or self._redact(path) != path:
             return OTHER
+        route = self._collapsed(parts, True)
         self._names[route] = None
         return route
 

@@ -17,6 +17,8 @@ from opsctl.facts.nginx_traffic import NginxRequests, NginxRoute, NginxUpstreamT
 from opsctl.logs.routes import OTHER, Routes, RoutesState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opsctl.logs.access_formats import Format
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -90,15 +92,16 @@ class TrafficCounter:
 
     Args:
         state: what another process has counted.
+        redact: takes secrets out of a text.
     """
 
-    def __init__(self, state: TrafficState | None = None) -> None:
+    def __init__(self, state: TrafficState | None = None, redact: Callable[[str], str] = str) -> None:
         state = state or TrafficState()
         self.lines, self.unparsed = state.lines, state.unparsed
         self._requests = {(s.upstream, s.route, s.method, s.status): s for s in state.requests}
         self._by_route = {(s.upstream, s.route): s for s in state.routes}
         self._upstreams = state.upstreams
-        self._routes = Routes(state.learned)
+        self._routes = Routes(state.learned, redact)
         self._slots: dict[tuple[bytes, bytes, bytes], _Slot] = {}
         self._targets: dict[bytes, tuple[str, str]] = {}
         self._names: dict[bytes, str] = {}

@@ -13,6 +13,7 @@ from opsctl.logs.access_formats import COMBINED, Format, compiled, guessing, of_
 from opsctl.logs.routes import MOST_CHILDREN, MOST_ROUTES, MOST_SEGMENTS, Routes, segments
 from opsctl.logs.traffic import BOUNDS, MOST_UPSTREAMS, TrafficCounter, TrafficState
 from opsctl.probes import nginx_config
+from opsctl.redact import Redactor
 
 TIMED = COMBINED + ' rt=$request_time urt="$upstream_response_time" ua="$upstream_addr"'
 BARE = "$remote_addr $request_method $request_uri $status $body_bytes_sent $request_time $upstream_addr"
@@ -174,6 +175,23 @@ def test_routes_are_bounded_and_strangers_leave_none() -> None:
     found = {routes.name(f"/a{name[0]}/b{name[1]}/c{name[2]}", True) for name in names}
     assert len(routes.state().names) <= MOST_ROUTES
     assert "other" in found
+
+
+def test_a_path_with_a_secret_gets_no_name_and_is_in_no_state() -> None:
+    redactor = Redactor()
+    redactor.add("canaryparrotxyz")
+    counter = TrafficCounter(None, redactor.text)
+    for path in (
+        "/hook/canaryparrotxyz/run",
+        "/canaryparrotxyz",
+        "/api/v1/users/17",
+        "/login",
+        "/token/refresh",
+    ):
+        counter.feed(written(TIMED, request=f"POST {path} HTTP/1.1"), form(TIMED))
+    text = repr(counter.requests()) + msgspec.json.encode(counter.state()).decode()
+    assert "canaryparrotxyz" not in text
+    assert {item.route for item in counter.requests()} >= {"other", "/api/v1/users/:id", "/login"}
 
 
 def test_upstreams_and_methods_are_bounded() -> None:
