@@ -235,12 +235,12 @@ class Page:
             if line.mapping:
                 for key, item in value.items():
                     self._put(line, (*values, texts(key)), item)
-            elif line.chosen is not None or line.family not in families:
-                self._put(line, values if line.chosen is not None else labels, value)
-            else:
-                number = number_text(value)
+            elif line.chosen is None and (family := families.get(line.family)) is not None:
+                number = str(value) if type(value) is int else number_text(value)  # most are whole
                 if number is not None:
-                    families[line.family][1].setdefault(line.template % labels, number)
+                    family[1].setdefault(line.template % labels, number)
+            else:
+                self._put(line, values if line.chosen is not None else labels, value)
         for info in plan.infos:
             self._info(info, plan, record, labels)
         for field, many, child in plan.children:
