@@ -164,6 +164,8 @@ class Asker:
         """When this session read its configuration, and rows of pg_settings by name as of then."""
         self.login_seconds: float | None = None
         """How long the login took, where it was in an earlier look."""
+        self.prepares = False
+        """Whether questions may be prepared under a name."""
         self.cut_off = False
         self._cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
         self._watch()
@@ -225,8 +227,9 @@ class Asker:
     def single(self, query: str, seconds: float) -> list[tuple[Any, ...]]:
         """Return the rows of a query that somebody else wrote.
 
-        It goes as a prepared statement, which can only be one: nothing can be smuggled in behind a
-        semicolon that would end the read-only transaction.
+        It goes by the extended protocol, which takes one statement only: nothing can be smuggled in
+        behind a semicolon that would end the read-only transaction. A name it gets only where the
+        session is ours alone; in a pooler's it would be in somebody's way.
 
         Raises:
             psycopg.Error: it could not be answered, or it is more than one statement.
@@ -238,7 +241,8 @@ class Asker:
             prepare=False,
         )
         try:
-            return list(self.connection.execute(query, prepare=True).fetchmany(2))
+            answer = self.connection.execute(query, prepare=self.prepares, binary=True)
+            return list(answer.fetchmany(2))
         finally:
             with contextlib.suppress(Exception):
                 self.connection.execute("commit", prepare=False)

@@ -74,6 +74,7 @@ class KeptAsker(Asker):
         self._known: dict[Question, list[dict[str, Any]]] = {}
         super().__init__(context, kept.connection)
         self._prepared = self.connection.cursor(row_factory=dict_row)
+        self.prepares = True
         self.login_seconds, self.settings = kept.login_seconds, kept.settings
 
     def _watch(self) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from opsctl.metrics import Series, parse_exposition
 from tests.live.test_exporter import SECRET, WAITS, Exporter, exporting
+from tests.servers import pgbouncer
 from tests.servers.base import wait_until
 from tests.servers.postgres import PostgresServer, available
 
@@ -228,4 +230,27 @@ def test_nothing_is_left_when_the_exporter_ends(tmp_path: Path) -> None:
             settled(postgres, 2)
         settled(postgres, 0)
     finally:
+        postgres.remove()
+
+
+@pytest.mark.skipif(not pgbouncer.available(), reason="no pgbouncer here")
+def test_nothing_is_kept_or_set_through_a_pooler(tmp_path: Path) -> None:
+    postgres = PostgresServer()
+    pooler = pgbouncer.PgBouncer(postgres)
+    try:
+        postgres.start()
+        pooler.start()
+        login = f"postgresql://{postgres.role}@127.0.0.1:{pooler.port}/{postgres.database}"
+        with exporting(tmp_path, {"db": {"postgres": login, "data": DATA[1:]}}) as exporter:
+            exporter.wait_up("postgres", 1)
+            for _ in range(8):
+                assert value(page(exporter), "pg_up") == 1
+                assert value(page(exporter, "/metrics/data"), "opsctl_data_value", name="two") == 2
+
+            # a session that others use as well carries no setting of ours
+            with contextlib.closing(psycopg.connect(login)) as other:
+                assert other.execute("show jit", prepare=False).fetchone() == ("on",)
+                assert other.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
+    finally:
+        pooler.remove()
         postgres.remove()
