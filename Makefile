@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up what they need; the rest expects `make setup` to have run.
+# `make demo`, `make test` and `make bench` set up what they need; the rest expects `make setup` to have run.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -46,6 +46,7 @@ scraped:
 	$(BIN)/python -m tests.lab.scraped $(ARGUMENTS)
 
 bench:
+	@sh scripts/setup.sh bench
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs what `make demo` or `make test` needs: Debian packages where root, Python packages into .venv.
+# Installs what `make demo`, `make test` or `make bench` needs: Debian packages where root, Python packages into .venv.
 # Where the rights are missing it says what is missing and how to get it, and changes nothing.
 set -eu
-profile=${1:?usage: setup.sh demo|test}
+profile=${1:?usage: setup.sh demo|test|bench}
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "$*" >&2; }
@@ -11,11 +11,17 @@ say() { printf '%s\n' "$*" >&2; }
 demo_needs="initdb:postgresql redis-server:redis-server nginx:nginx"
 test_needs="$demo_needs php-fpm:php-fpm dockerd:docker.io iptables:iptables docker-compose:docker-compose
 systemd-nspawn:systemd-container debootstrap:debootstrap ip:iproute2 ps:procps setpriv:util-linux
-prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager"
+prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager pgbouncer:pgbouncer"
+# what the benchmark of the exporter compares with; nothing of it is left running or enabled
+compared="prometheus-node-exporter prometheus-postgres-exporter prometheus-redis-exporter
+prometheus-nginx-exporter prometheus-blackbox-exporter"
+bench_needs=$test_needs
+for name in $compared; do bench_needs="$bench_needs $name:$name"; done
 case $profile in
     demo) needs=$demo_needs ;;
     test) needs=$test_needs ;;
-    *) say "setup.sh: no profile named $profile; use demo or test"; exit 3 ;;
+    bench) needs=$bench_needs ;;
+    *) say "setup.sh: no profile named $profile; use demo, test or bench"; exit 3 ;;
 esac
 
 found() {
@@ -61,6 +67,9 @@ if [ -n "$missing" ]; then
         exit 3
     fi
     rm -f "$log"
+    for name in $compared; do
+        case $missing in *"$name"*) systemctl disable --quiet "$name" >/dev/null 2>&1 || true ;; esac
+    done
 fi
 
 wanted=$(cksum <pyproject.toml)
@@ -68,7 +77,7 @@ if [ ! -x .venv/bin/python ] || [ "$(cat ".venv/$profile" 2>/dev/null || cat .ve
     say "installing Python packages into .venv"
     [ -x .venv/bin/python ] || "$python" -m venv .venv
     extra=$profile
-    [ "$profile" = test ] && extra=dev
+    [ "$profile" = demo ] || extra=dev
     log=$(mktemp)
     if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$extra]" >"$log" 2>&1; then
         tail -n 20 "$log" >&2
