@@ -82,6 +82,7 @@ def command(
     /probe?target=&module= for single targets of the stack, /metrics for the exporter itself.
     """
     import gc
+    import logging
     import signal
 
     from exporters.application import Application
@@ -94,6 +95,8 @@ def command(
     from opsctl.errors import UserError
 
     keep_one_heap()
+    # a lost connection is a fact, and on the page; its driver need not say it once more
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     lookout = Lookout(load_stack(stack_name))
     following = lookout.following = follow_logs(lookout, state_directory)
     guard = _guard(web_config)

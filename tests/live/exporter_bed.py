@@ -324,14 +324,15 @@ class Watch:
 
     Args:
         bed: what is scraped.
-        waits: how long the scraper says that it waits.
+        waits: how long the scrapers say that they wait: as Prometheus does by default. Scrapes that come
+            together share one look, so less would cut short the looks of those that are judged.
         strict: an answer that comes later than that is wrong. Beside other tests a busy machine may
             delay anything, and only an answer that takes several times as long is.
         pause: between two scrapes of one thread.
     """
 
     bed: Bed
-    waits: float
+    waits: float = 10.0
     strict: bool = False
     pause: float = 0.2
     scrapes: int = 0

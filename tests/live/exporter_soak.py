@@ -59,7 +59,7 @@ class Soak:
 
     def __init__(self, on: Bed, waits: float, strict: bool, verbose: bool) -> None:
         self.bed, self.verbose = on, verbose
-        self.watch = Watch(on, waits, strict)
+        self.watch = Watch(on, USUAL_SECONDS, strict)
         self.clients = [Client(on.port, waits) for _ in range(SCRAPERS)]
         self.usual = Client(on.port, USUAL_SECONDS)
         self.under_fault = 0
