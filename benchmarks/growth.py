@@ -28,13 +28,14 @@ def point(port: int, path: str, count: int, exporter: Processes, target: Process
     """Scrape a page of `count` things and return what that took."""
     scraper = Scraper(port, path)
     try:
-        for _ in range(WARM):
-            scraper.scrape()
+        series = max(scraper.series() for _ in range(WARM))
         exporter.watch_idle()
         target.watch_idle()
         cost = Cost()
         measure(cost, scraper, exporter, target, SCRAPES)
-        return Point(count, scraper.series(), cost)
+        if scraper.series() < series / 2:
+            raise RuntimeError(f"{path}: what is looked at is down, this machine is too busy to measure")
+        return Point(count, series, cost)
     finally:
         scraper.close()
 
