@@ -85,7 +85,7 @@ def test_a_page_is_read_by_the_client_library(kind: str, data: st.DataObject) ->
     }
     for name in parse_exposition(text):
         assert text.count(f"# TYPE {headings.get(name, name)} ") == 1
-        assert text.count(f"# HELP {name} ") == 1
+        assert text.count(f"# HELP {headings.get(name, name)} ") == 1
 
 
 def test_every_form_of_a_field_is_written_as_prometheus_wants_it() -> None:

@@ -208,6 +208,7 @@ class Rotations(RuleBasedStateMachine):
         self.written = self.rotated = 0
         self.file: IO[bytes] = self.reader.path.open("ab", buffering=0)
         self.late: IO[bytes] | None = None
+        self.late_until = 0.0
 
     def line(self) -> bytes:
         self.written += 1
@@ -225,9 +226,9 @@ class Rotations(RuleBasedStateMachine):
         self.file.write(line[20:])
 
     @rule()
-    @precondition(lambda self: self.late is not None)
+    @precondition(lambda self: self.late is not None and self.reader.now < self.late_until)
     def write_late(self) -> None:
-        """A worker that has not opened the new file yet."""
+        """A worker that has not opened the new file yet; for so long an old file is watched."""
         assert self.late is not None
         self.late.write(self.line())
 
@@ -246,7 +247,7 @@ class Rotations(RuleBasedStateMachine):
         self.reader.path.rename(self.folder / f"access.log.{self.rotated}")
         if self.late is not None:
             self.late.close()
-        self.late = self.file
+        self.late, self.late_until = self.file, self.reader.now + GRACE_SECONDS - 2
         if again:
             self.late.write(self.line())
         self.file = self.reader.path.open("ab", buffering=0)
