@@ -16,8 +16,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from tests.live.exporter_bed import Bed, Client, Page, Use, Watch, bed, unavailable
+from tests.live.exporter_bed import Bed, Use, bed, unavailable
 from tests.live.exporter_faults import SITE, Fault, faults
+from tests.live.exporter_scrapers import Client, Page, Watch
 
 SCRAPERS = 2
 """With the two that watch: as many as are answered at once."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.live.exporter_bed import UP, Client
+from tests.live.exporter_scrapers import UP, Client
 from tests.servers.base import free_port, wait_until
 from tests.servers.docker import BASE_IMAGE, DockerEngine
 from tests.servers.image import base_rootfs, cache_folder, locked

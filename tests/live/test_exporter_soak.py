@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.exporter_bed import CANARIES, TOKEN_IN_URL, Bed, Client, bed, unavailable
+from tests.live.exporter_bed import CANARIES, TOKEN_IN_URL, Bed, bed, unavailable
+from tests.live.exporter_scrapers import Client
 from tests.live.exporter_soak import FRESH_THREADS, soak
 from tests.servers.base import wait_until
 from tests.servers.image import LabUnavailable
