@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.servers.image import cache_folder, locked
 
@@ -85,7 +86,9 @@ def programs(version: int) -> Iterator[Path]:
     try:
         folder.chmod(0o755)
         with tarfile.open(packed) as file:
-            file.extractall(folder, filter="data")
+            # older patch releases of Python 3.11 know no filters
+            safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            file.extractall(folder, **safely)
         root = folder / "package"
         for link in json.loads((root / "native" / "pg-symlinks.json").read_text()):
             target = root / link["target"]
