@@ -89,6 +89,9 @@ def slot_of_a_replica_that_is_gone(lab: Flurai) -> Iterator[None]:
     """A fourth replica was taken away; all that should stream do."""
     lab.primary("select pg_create_physical_replication_slot('db_replica_4', true)")
     write_ahead(lab, 68)
+    late = "pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > 16e6 or replay_lag > interval '1 second'"
+    count = f"select count(*) from pg_stat_replication where {late}"
+    lab.wait(f'[ "$(psql -Atc "{count}" {lab.database_url})" = 0 ]', "the replicas catch up", 60)
     yield
     lab.primary("select pg_drop_replication_slot('db_replica_4')")
     lab.primary("checkpoint")
