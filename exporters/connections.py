@@ -34,7 +34,9 @@ class Connection:
             self.sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self.buffer = bytearray()
         self.wants_write = False
-        self.served = 0
+        self.number = self.sock.fileno()
+        self.watched = False
+        """Whether the thread that reads is told when something comes; no other thread may then touch it."""
         self.ends = time.monotonic() + HEAD_SECONDS
 
     @property
@@ -78,6 +80,11 @@ class Connection:
         return b"\r\n\r\n" in self.buffer
 
     @property
+    def has_unpacked(self) -> bool:
+        """Whether TLS has taken in more than was read."""
+        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+
+    @property
     def too_long(self) -> bool:
         """Whether the head is longer than any that is read."""
         end = self.buffer.find(b"\r\n\r\n")
@@ -100,18 +107,23 @@ class Connection:
         Raises:
             Gone: the client closed, or took too long.
         """
-        ends = time.monotonic() + SEND_SECONDS
         view = memoryview(data)
         try:
-            while view:
-                left = ends - time.monotonic()
-                if left <= 0:
-                    raise Gone
-                self.sock.settimeout(left)
-                view = view[self.sock.send(view[:65536]) :]
-            self.sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                view = view[self.sock.send(view[:65536]) :]  # most answers go at once
+            if view:
+                self._send_slowly(view, time.monotonic() + SEND_SECONDS)
         except (OSError, ValueError):
             raise Gone from None
+
+    def _send_slowly(self, view: memoryview, ends: float) -> None:
+        while view:
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise Gone
+            self.sock.settimeout(left)
+            view = view[self.sock.send(view[:65536]) :]
+        self.sock.setblocking(False)
 
     def close(self, polite: bool = False) -> None:
         """Close it; `polite` lets the client read the last answer although it has not sent all it wanted."""

@@ -1,5 +1,7 @@
-"""A small HTTP/1.1 server: one thread reads from all clients, a few answer.
+"""A small HTTP/1.1 server: of its threads one reads from all clients, the others answer.
 
+The thread that has read a request answers it, and another one reads on: no request waits for a change of
+threads, which takes longer than many an answer.
 A client that sends slowly or not at all costs no thread; one that reads slowly costs one for
 `SEND_SECONDS`. Connections, threads, request sizes and times are all bounded.
 """
@@ -8,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import queue
-import selectors
+import select
 import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
 
 from exporters.connections import Connection, Gone
 from exporters.requests import Answer, BadRequest, Request, encoded, line, parse
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from opsctl.redact import Redactor
 
 THREADS = 16
+"""How many answer at once; one more reads."""
 MOST_CONNECTIONS = 256
 SWEEP_SECONDS = 1.0
 
@@ -85,14 +88,17 @@ class Server:
         self._listener = socket.create_server((host, port), family=family, backlog=128)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
-        self._selector = selectors.DefaultSelector()
+        self._events = select.epoll()
         self._waker, self._wakened = socket.socketpair()
-        self._wakened.setblocking(False)
         self._waker.setblocking(False)
-        self._connections: set[Connection] = set()
-        self._ready: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
-        self._returned: queue.SimpleQueue[tuple[Connection, bool]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        """For what follows."""
+        self._connections: dict[int, Connection] = {}
+        self._waiting: deque[Connection] = deque()
         self._threads = self._busy = 0
+        self._reading = threading.Lock()
+        """Held by the thread that reads."""
+        self._sweep_at = 0.0
         self._stopping = False
 
     def connections(self) -> int:
@@ -102,32 +108,76 @@ class Server:
     def stop(self) -> None:
         """End `run`; may be called from anywhere, a signal handler too."""
         self._stopping = True
-        self._wake()
+        with contextlib.suppress(OSError):
+            self._waker.send(b".")
 
     def run(self) -> None:
         """Serve until `stop`."""
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wakened, selectors.EVENT_READ)
-        sweep = time.monotonic() + SWEEP_SECONDS
+        self._events.register(self._listener, select.EPOLLIN)
+        self._events.register(self._wakened, select.EPOLLIN)
+        with self._lock:
+            self._more()
         try:
-            while not self._stopping:
-                for key, _ in self._selector.select(SWEEP_SECONDS):
-                    self._event(key.fileobj, key.data)
-                self._take_back()
-                if time.monotonic() >= sweep:
-                    sweep = time.monotonic() + SWEEP_SECONDS
-                    self._sweep()
+            select.select([self._wakened], [], [])  # nobody takes the byte: the one who reads sees it too
         finally:
-            self._close()
+            with self._reading:
+                self._close()
 
-    def _event(self, source: Any, connection: Connection | None) -> None:
-        if source is self._listener:
+    def _work(self) -> None:
+        """Read until a request is whole, answer it while another thread reads, and begin again."""
+        while True:
+            with self._reading:
+                connection = self._next()
+            if connection is None:
+                return
+            while connection is not None:
+                self._serve(connection)
+                with self._lock:
+                    connection = self._waiting.popleft() if self._waiting else None
+                    self._busy -= connection is None
+
+    def _next(self) -> Connection | None:
+        """Return the next client with a request for this thread; None at the end."""
+        while not self._stopping:
+            try:
+                for number, _ in self._events.poll(SWEEP_SECONDS, 1):
+                    connection = self._event(number)
+                    if connection is not None and self._is_for_this_thread(connection):
+                        return connection
+                if time.monotonic() >= self._sweep_at:
+                    self._sweep_at = time.monotonic() + SWEEP_SECONDS
+                    self._sweep()
+            except Exception as error:  # noqa: BLE001 - without a thread that reads nobody is answered
+                self._report(error)
+        return None
+
+    def _is_for_this_thread(self, connection: Connection) -> bool:
+        """Return whether this thread may answer; as many as may are answering already where not."""
+        with self._lock:
+            if self._busy >= THREADS:
+                self._waiting.append(connection)
+                return False
+            self._busy += 1
+            if self._busy >= self._threads:
+                with contextlib.suppress(RuntimeError):  # no thread is to be had: nobody reads for a moment
+                    self._more()
+            return True
+
+    def _more(self) -> None:
+        threading.Thread(target=self._work, name=f"answer-{self._threads}", daemon=True).start()
+        self._threads += 1
+
+    def _event(self, number: int) -> Connection | None:
+        """Take in what has come; return the client whose request is now whole."""
+        if number == self._listener.fileno():
             self._accept()
-        elif source is self._wakened:
-            with contextlib.suppress(BlockingIOError):
-                self._wakened.recv(4096)
-        elif connection is not None:
-            self._read(connection)
+            return None
+        connection = self._connections.get(number)
+        if connection is None:  # the end, or one that was let go meanwhile
+            return None
+        with self._lock:
+            connection.watched = False
+        return self._read(connection)
 
     def _accept(self) -> None:
         try:
@@ -144,83 +194,79 @@ class Server:
         except (OSError, ValueError):
             sock.close()
             return
-        self._connections.add(connection)
-        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
+        with self._lock:
+            self._connections[connection.number] = connection
+            self._events.register(connection.number, 0)
+        self._watch(connection)
 
     def _make_room(self) -> bool:
         """Let go of the client that has been idle longest; return whether there was one."""
-        waiting = [key.data for key in self._selector.get_map().values() if key.data is not None]
-        oldest = min(waiting, key=lambda connection: (not connection.idle, connection.ends), default=None)
-        if oldest is None:
-            return False
-        self._drop(oldest)
-        return True
+        with self._lock:
+            watched = [item for item in self._connections.values() if item.watched]
+        oldest = min(watched, key=lambda connection: (not connection.idle, connection.ends), default=None)
+        return oldest is not None and self._drop(oldest, watched=True)
 
-    def _read(self, connection: Connection) -> None:
+    def _read(self, connection: Connection) -> Connection | None:
+        """Take in what a client has sent; return it where its request is whole, else wait for more."""
         try:
             whole = connection.receive()
         except Gone:
             self._drop(connection)
-            return
+            return None
         if whole or connection.too_long:
-            self._selector.unregister(connection.sock)
-            self._dispatch(connection)
-            return
-        events = selectors.EVENT_WRITE if connection.wants_write else selectors.EVENT_READ
-        if self._selector.get_key(connection.sock).events != events:
-            self._selector.modify(connection.sock, events, connection)
+            return connection
+        self._watch(connection)
+        return None
 
-    def _dispatch(self, connection: Connection) -> None:
-        self._busy += 1
-        self._ready.put(connection)
-        if self._busy > self._threads and self._threads < THREADS:
-            thread = threading.Thread(target=self._work, name=f"answer-{self._threads}", daemon=True)
-            with contextlib.suppress(RuntimeError):  # no thread is to be had: one that is there will do it
-                thread.start()
-                self._threads += 1
-
-    def _take_back(self) -> None:
-        """Go on with the clients that have been answered."""
-        while True:
-            try:
-                connection, keep = self._returned.get_nowait()
-            except queue.Empty:
-                return
-            self._busy -= 1
-            if not keep or self._stopping:
-                self._connections.discard(connection)
-                connection.close()
-            elif connection.whole or connection.too_long:
-                self._dispatch(connection)
-            else:
-                connection.rest()
-                self._selector.register(connection.sock, selectors.EVENT_READ, connection)
-                if connection.handshaking or getattr(connection.sock, "pending", int)():
-                    self._read(connection)  # what TLS has already unpacked wakes nobody
+    def _watch(self, connection: Connection) -> None:
+        """Have the thread that reads told, once, when the client sends more."""
+        events = select.EPOLLOUT if connection.wants_write else select.EPOLLIN
+        with self._lock:
+            if self._connections.get(connection.number) is connection:
+                connection.watched = True
+                self._events.modify(connection.number, events | select.EPOLLONESHOT)
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        for key in list(self._selector.get_map().values()):
-            if key.data is not None and key.data.ends < now:
-                self._drop(key.data)
+        with self._lock:
+            late = [item for item in self._connections.values() if item.watched and item.ends < now]
+        for connection in late:
+            self._drop(connection, watched=True)
 
-    def _drop(self, connection: Connection) -> None:
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(connection.sock)
-        self._connections.discard(connection)
-        connection.close()
+    def _drop(self, connection: Connection, watched: bool = False) -> bool:
+        """Let go of a client; with `watched` only if nothing has come from it meanwhile."""
+        with self._lock:
+            if watched and not connection.watched:
+                return False
+            connection.watched = False
+            if self._connections.get(connection.number) is connection:
+                del self._connections[connection.number]
+            connection.close()
+        return True
 
-    def _work(self) -> None:
-        while (connection := self._ready.get()) is not None:
-            keep = False
-            try:
-                keep = self._answer(connection)
-            except Gone:
-                pass
-            except Exception as error:  # noqa: BLE001 - a thread that dies would be missing for good
-                self._report(error)
-            self._returned.put((connection, keep))
-            self._wake()
+    def _serve(self, connection: Connection) -> None:
+        """Answer the request of a client, and go on with it."""
+        keep = False
+        try:
+            keep = self._answer(connection)
+        except Gone:
+            pass
+        except Exception as error:  # noqa: BLE001 - a thread that dies would be missing for good
+            self._report(error)
+        if not keep or self._stopping:
+            self._drop(connection)
+            return
+        connection.rest()
+        whole: Connection | None = connection
+        if not connection.whole and not connection.too_long:
+            whole = None
+            if connection.has_unpacked:  # that wakes nobody
+                whole = self._read(connection)
+            else:
+                self._watch(connection)
+        if whole is not None:
+            with self._lock:  # after those that wait already
+                self._waiting.append(whole)
 
     def _answer(self, connection: Connection) -> bool:
         """Answer the first request that a client has sent; return whether it may send another."""
@@ -254,16 +300,10 @@ class Server:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(f"opsctl exporter: a fault in opsctl itself: {words}\n")
 
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self._waker.send(b".")
-
     def _close(self) -> None:
-        for _ in range(self._threads):
-            self._ready.put(None)
-        for connection in list(self._connections):
+        for connection in list(self._connections.values()):
             self._drop(connection)
         self._listener.close()
-        self._selector.close()
+        self._events.close()
         self._waker.close()
         self._wakened.close()

@@ -157,7 +157,7 @@ def test_threads_and_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
                 client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             for _ in range(server.THREADS):
                 assert inside.acquire(timeout=LONG)
-            assert answering() - before <= server.THREADS
+            assert answering() - before <= server.THREADS + 1  # one reads
             gate.set()
             assert [client.answer()[0] for client in clients] == [200] * 20
             with Client(running.port) as one_more:  # the one that is idle longest makes room
