@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from opsctl.facts.base import Connection
 from opsctl.probes.connection import connection_state
 from opsctl.probes.http_exchange import USER_AGENT, connect_any, lookup
+from opsctl.probes.short_exchange import NotPlain, short_exchange
 
 if TYPE_CHECKING:
     import socket
@@ -32,6 +33,15 @@ class KeptHttp:
         self._host = parts.netloc.rpartition("@")[2]
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._connection: http.client.HTTPConnection | None = None
+        lines = (
+            f"GET {self._path} HTTP/1.1",
+            f"Host: {self._host}",
+            f"User-Agent: {USER_AGENT}",
+            "Accept: */*",
+        )
+        self._request = "\r\n".join((*lines, "", "")).encode("ascii", "replace")
+        self._plain = all(line.isascii() and line.isprintable() for line in lines) and " " not in self._path
+        """Whether the answers so far were of the short kind."""
 
     def ask(self, seconds: float, method: str = "GET") -> tuple[Connection, int, bytes]:
         """Return how it ended, the status code (0 for none) and the body. Never raises."""
@@ -60,6 +70,13 @@ class KeptHttp:
             if left <= 0:
                 raise TimeoutError("timed out")
             connection.sock.settimeout(left)
+            if self._plain and method == "GET":
+                try:
+                    return self._ask_plainly(connection.sock, ends)
+                except NotPlain:
+                    self._plain = False
+                    self.close()
+                    return self._ask(ends, method)
             headers = {"Host": self._host, "User-Agent": USER_AGENT, "Accept": "*/*"}
             connection.request(method, self._path, headers=headers)
             answer = connection.getresponse()
@@ -70,6 +87,12 @@ class KeptHttp:
         except BaseException:
             self.close()
             raise
+
+    def _ask_plainly(self, stream: socket.socket, ends: float) -> tuple[int, bytes]:
+        status, body, again = short_exchange(stream, self._request, ends, MOST_BODY)
+        if not again:
+            self.close()
+        return status, body
 
     def _connected(self, ends: float) -> socket.socket:
         return connect_any(lookup(*self._address, ends - time.monotonic()), ends)

@@ -1,0 +1,73 @@
+"""One request and one short answer over a plain connection, without a general HTTP client.
+
+http.client parses headers with the e-mail package, which costs more than all else of a look at a
+status page. What is not the plain case (chunks, no length, HTTP/1.0) is left to it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+MOST_HEAD = 16 * 1024
+_PLAIN = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)[ \r]")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*(?:\r|$)", re.IGNORECASE)
+_CODED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
+_LAST = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
+
+
+class NotPlain(Exception):
+    """The answer is not of the plain kind; the connection is of no more use."""
+
+
+def short_exchange(stream: socket.socket, request: bytes, ends: float, most: int) -> tuple[int, bytes, bool]:
+    """Send a request and return its answer: status, body, and whether the connection may be used again.
+
+    Args:
+        stream: connected; nothing of an earlier answer may be left in it.
+        request: a GET request, whole.
+        ends: until when, in seconds of the monotonic clock.
+        most: bytes of the body at most.
+
+    Raises:
+        NotPlain: the answer has no length, or is longer than `most`.
+        OSError: the connection broke or the time is over; `RemoteDisconnected` before the first byte.
+    """
+    _hurry(stream, ends)
+    stream.sendall(request)
+    data = b""
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        if len(data) > MOST_HEAD:
+            raise NotPlain
+        data += _part(stream, ends, data)
+    head, body = data[:end], data[end + 4 :]
+    status, length = _PLAIN.match(head), _LENGTH.findall(head)
+    if status is None or len(length) != 1 or int(length[0]) > most or _CODED.search(head):
+        raise NotPlain
+    while len(body) < int(length[0]):
+        body += _part(stream, ends, data)
+    if len(body) > int(length[0]):
+        raise NotPlain
+    return int(status.group(1)), body, _LAST.search(head) is None
+
+
+def _part(stream: socket.socket, ends: float, before: bytes) -> bytes:
+    _hurry(stream, ends)
+    part = stream.recv(65536)
+    if part:
+        return part
+    if before:
+        raise ConnectionResetError("the answer was cut")
+    raise http.client.RemoteDisconnected("Remote end closed connection without response")
+
+
+def _hurry(stream: socket.socket, ends: float) -> None:
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    stream.settimeout(left)

@@ -1,0 +1,76 @@
+"""The kept connection against servers of its own: plain answers, chunks, a connection that ends, silence."""
+
+from __future__ import annotations
+
+import contextlib
+import socketserver
+import threading
+from collections.abc import Iterator
+
+from opsctl.probes.kept_http import KeptHttp
+
+LONG = 60.0
+PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+
+
+@contextlib.contextmanager
+def serving(answer: bytes, each: int) -> Iterator[tuple[str, list[int]]]:
+    """Give one answer to all, and close a connection after `each` of them; yields URL and connections."""
+    made: list[int] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            made.append(1)
+            for _ in range(each):
+                while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                    assert line
+                if not line:
+                    return
+                self.wfile.write(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/status", made
+        finally:
+            server.shutdown()
+            thread.join(LONG)
+
+
+def asked(answer: bytes, each: int) -> int:
+    """Ask five times; every answer must come. Returns how many connections that took."""
+    with serving(answer, each) as (url, made):
+        kept = KeptHttp(url)
+        for _ in range(5):
+            connection, status, body = kept.ask(LONG)
+            assert (connection.state, status, body) == ("ok", 200, b"hi")
+        assert kept.ask(LONG, "GET")[1] == 200
+        kept.close()
+        return len(made)
+
+
+def test_plain_answers_come_over_one_connection() -> None:
+    assert asked(PLAIN, 100) == 1
+
+
+def test_chunks_are_read_as_well_over_a_second_connection() -> None:
+    assert asked(CHUNKS, 100) == 2
+
+
+def test_a_connection_that_the_server_ends_is_replaced() -> None:
+    assert asked(LAST, 2) == 6
+    assert asked(PLAIN, 2) == 3
+
+
+def test_nobody_there_and_no_answer_are_told_apart() -> None:
+    with serving(PLAIN, 1) as (url, _):
+        pass
+    assert KeptHttp(url).ask(LONG)[0].state == "refused"
+    with serving(b"HTTP/1.1 200 OK\r\n", 1) as (url, _):
+        connection, status, body = KeptHttp(url).ask(LONG)
+    assert (connection.state, status, body) != ("ok", 200, b"hi")
+    assert connection.state != "ok"
