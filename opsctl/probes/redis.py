@@ -18,15 +18,20 @@ from opsctl.probes.addresses import beyond_loopback
 from opsctl.probes.connection import connection_state
 from opsctl.probes.listeners import listen_addresses
 from opsctl.probes.redis_batch import SLOW_LOG_ENTRIES, Batch, keep_config, known_config, slow_log
+from opsctl.probes.redis_client import RedisClient
 from opsctl.probes.redis_details import detail_values
 from opsctl.probes.redis_kept import Line
 from opsctl.probes.redis_parsing import (
     CONFIG_NAMES,
     answer_state,
+    config_fields,
     config_values,
+    info_fields,
     info_values,
     slow_command,
+    slow_entries,
 )
+from opsctl.probes.redis_protocol import ErrorReply, NotRedis, RedisError
 from opsctl.probes.redis_window import LENGTH_COMMANDS, measure, queue_lengths, since_the_last_look
 from opsctl.probes.remembering import for_metrics, remembered
 from opsctl.stack.specs import RedisSpec
@@ -40,15 +45,13 @@ SOCKETS_SECONDS = 60.0
 
 def probe(context: ProbeContext) -> RedisFacts:
     """Return the facts of one Redis server; refusals and hangs are facts as well."""
-    import redis
-
     spec = context.spec
     assert isinstance(spec, RedisSpec)
     password = context.secrets.resolve(context.service, spec.password_env, spec.password_file)
     user = urlsplit(spec.url).username
     line = Line(
         context,
-        lambda seconds: _client(spec, password, seconds),
+        lambda seconds: RedisClient(spec.url, password, seconds),
         (spec.url, password or ""),
         None if password is None else (unquote(user), password) if user else (password,),
     )
@@ -64,67 +67,37 @@ def probe(context: ProbeContext) -> RedisFacts:
         detail = ""
         try:
             base["ping_seconds"] = line.greet()
-        except redis.exceptions.RedisError as error:
+        except RedisError as error:
             state = _answer(error)
             if state not in ("ok", "loading"):
                 return _not_answering(context, spec, base, _failure(error, context))
             base["loading"], detail = state == "loading", str(error)
-        except OSError as error:
-            return _not_answering(context, spec, base, _failure(error, context))
         try:
             if base.get("loading"):
                 return _loading(context, line.client, base, detail)
             facts = _read(context, line, spec, password, base, began)
             good = True
             return facts
-        except (redis.exceptions.RedisError, OSError) as error:
+        except RedisError as error:
             base.pop("ping_seconds", None)  # it answered once and then no more
             return _not_answering(context, spec, base, _failure(error, context))
     finally:
         line.end(good)
 
 
-def _client(spec: RedisSpec, password: str | None, seconds: float) -> Any:
-    import inspect
-
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    parts = urlsplit(spec.url)
-    common: dict[str, Any] = {
-        "username": unquote(parts.username) if parts.username else None,
-        "password": password,
-        "socket_timeout": seconds,
-        "socket_connect_timeout": seconds,
-        "retry": Retry(NoBackoff(), 0),
-        "decode_responses": True,
-        "encoding_errors": "replace",
-        "protocol": 2,
-    }
-    if "driver_info" in inspect.signature(redis.Redis.__init__).parameters:
-        # no CLIENT SETINFO: a server before 7.2 would count two errors for every look at it
-        common["driver_info"] = None
-    if parts.scheme == "unix":
-        return redis.Redis(unix_socket_path=parts.path, **common)
-    return redis.Redis(
-        host=parts.hostname or "127.0.0.1", port=parts.port or 6379, ssl=parts.scheme == "rediss", **common
-    )
-
-
 def _answer(error: Exception) -> str:
+    """Return the state that the server's own words mean, empty where these are not its words."""
+    if not isinstance(error, ErrorReply):
+        return ""
     return answer_state(str(error), [kind.__name__ for kind in type(error).__mro__])
 
 
 def _failure(error: Exception, context: ProbeContext) -> Connection:
     """Say how the connection failed in the words of `Connection`."""
-    import redis
-
     text = str(error)
     state = _answer(error)
     if state in ("", "ok"):
-        timed_out = isinstance(error, redis.exceptions.TimeoutError)
-        state = "timeout" if timed_out else connection_state(error)
+        state = "protocol" if isinstance(error, NotRedis) else connection_state(error)
     return Connection(state=state, detail=context.redactor.text(text)[:300], address=context.target.address)
 
 
@@ -196,9 +169,9 @@ def _socket(spec: RedisSpec) -> socket.socket:
     return connection
 
 
-def _loading(context: ProbeContext, client: Any, base: dict[str, Any], detail: str) -> RedisFacts:
+def _loading(context: ProbeContext, client: RedisClient, base: dict[str, Any], detail: str) -> RedisFacts:
     """Return what a server tells that still reads its data: INFO alone is answered."""
-    info = info_values(client.info())
+    info = info_values(info_fields(client.command("INFO")))
     still = info["loading"] is not False
     return RedisFacts(
         up=not still,
@@ -224,45 +197,45 @@ def _read(
     names = (*CONFIG_NAMES, "databases") if detailed else CONFIG_NAMES
     known = known_config(context)
     batch = Batch(client)
-    batch.pipeline.execute_command("CLIENT SETNAME", "opsctl")  # the library may have connected anew
-    batch.pipeline.info()
+    batch.add("CLIENT", "SETNAME", "opsctl")  # the client may have connected anew
+    batch.add("INFO")
     if known is None:
         for name in names:  # one by one: CONFIG GET takes several names only since Redis 7
-            batch.pipeline.config_get(name)
+            batch.add("CONFIG", "GET", name)
     if detailed:
-        batch.pipeline.slowlog_len()
-        batch.pipeline.slowlog_get(1)
+        batch.add("SLOWLOG", "LEN")
+        batch.add("SLOWLOG", "GET", 1)
     else:
-        batch.pipeline.slowlog_get(SLOW_LOG_ENTRIES)
+        batch.add("SLOWLOG", "GET", SLOW_LOG_ENTRIES)
     database = _database(spec)
     if database:
-        batch.pipeline.execute_command("SELECT", database)
+        batch.add("SELECT", database)
     for name in spec.queues:
-        batch.pipeline.type(name)
+        batch.add("TYPE", name)
     if detailed:
-        batch.pipeline.info("commandstats")
+        batch.add("INFO", "commandstats")
     batch.run()
 
     values = dict(base)
     batch.take("")
-    info = batch.take("INFO", "let the user run INFO") or {}
+    info = info_fields(batch.take("INFO", "let the user run INFO"))
     values |= info_values(info)
     config = {} if known is None else known
     if known is None:
         for _ in names:
-            config |= batch.take("CONFIG GET", "let the user run CONFIG GET") or {}
+            config |= config_fields(batch.take("CONFIG GET", "let the user run CONFIG GET"))
         keep_config(context, config)
     values |= config_values(config)
     length = batch.take("SLOWLOG", "let the user run SLOWLOG") if detailed else None
-    slow = batch.take("SLOWLOG", "let the user run SLOWLOG GET")
+    slow = slow_entries(batch.take("SLOWLOG", "let the user run SLOWLOG GET"))
     if detailed:
         slow = slow_log(context, client, slow)
-    values["slow_commands"] = [slow_command(entry) for entry in slow or []]
+    values["slow_commands"] = [slow_command(entry) for entry in slow]
     if database:
         batch.take(f"SELECT {database}")
     kinds = {name: batch.take(f"queue {name}", f"let the user run TYPE {name}") for name in spec.queues}
     if detailed:
-        commands = batch.take("INFO", "let the user run INFO") or {}
+        commands = info_fields(batch.take("INFO", "let the user run INFO"))
         values |= detail_values(info, commands, config, length)
     values["queues"] = _queues(client, spec, database, kinds, batch.problems)
     values |= _exposure(context, spec, password, values)
@@ -290,7 +263,7 @@ def _database(spec: RedisSpec) -> int:
 
 
 def _queues(
-    client: Any, spec: RedisSpec, database: int, kinds: dict[str, Any], problems: list[FactProblem]
+    client: RedisClient, spec: RedisSpec, database: int, kinds: dict[str, Any], problems: list[FactProblem]
 ) -> list[Queue]:
     lengths = queue_lengths(client, kinds)
     for name, kind in kinds.items():

@@ -55,7 +55,7 @@ def whole(value: Any) -> int | None:
 
 
 def command_counts(info: dict[str, Any]) -> list[CommandCount]:
-    """Return INFO commandstats, as the library reads it: cmdstat_config|get -> calls, usec, ...."""
+    """Return INFO commandstats, as `info_fields` reads it: cmdstat_config|get -> calls, usec, ...."""
     result: list[CommandCount] = []
     for key, value in info.items():
         if not key.startswith(COMMAND_PREFIX) or not isinstance(value, dict):
@@ -77,7 +77,7 @@ def keyspaces(info: dict[str, Any], databases: Any = None) -> list[Keyspace]:
     """Return the numbered databases; INFO names those with keys, the others have none.
 
     Args:
-        info: as the library reads it.
+        info: as `info_fields` reads it.
         databases: CONFIG's number of databases, where it may be read.
     """
     text = str(databases or "")

@@ -5,17 +5,18 @@ A look that ends late, or whose connection broke, closes it; the next one then o
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from opsctl.probes.redis_protocol import AuthenticationError, EndingReply, NoConnection, TimedOut
 from opsctl.probes.remembering import for_metrics, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opsctl.probes.base import ProbeContext
+    from opsctl.probes.redis_client import RedisClient
 
 CHECK_SECONDS = 30.0
 """How often a new login is tried beside a kept connection where no password is known that could be
@@ -30,7 +31,7 @@ STEP_SECONDS = 0.25
 class Kept:
     """A client with its one connection between two looks."""
 
-    client: Any
+    client: RedisClient
     key: int
     checked: float
 
@@ -53,7 +54,7 @@ class Line:
     def __init__(
         self,
         context: ProbeContext,
-        make: Callable[[float], Any],
+        make: Callable[[float], RedisClient],
         login: tuple[str, ...],
         password: tuple[str, ...] | None,
     ) -> None:
@@ -64,14 +65,14 @@ class Line:
         self._key = hash((login, seconds))
         kept: Kept | None = store.pop("client", None) if store is not None else None
         if kept is not None and kept.key != self._key:
-            shut(kept.client)
+            kept.client.close()
             kept = None
         self.reused = kept is not None
         self._kept = kept or Kept(make(seconds), self._key, time.monotonic())
 
     @property
-    def client(self) -> Any:
-        """The client of the library."""
+    def client(self) -> RedisClient:
+        """The client to ask."""
         return self._kept.client
 
     def greet(self) -> float:
@@ -80,18 +81,16 @@ class Line:
         A kept connection that is broken or stale is replaced by a new one.
 
         Raises:
-            redis.exceptions.RedisError, OSError: no PONG.
+            RedisError: no PONG.
         """
-        import redis
-
         if self.reused:
             try:
                 self._log_in()
                 return self._ping()
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-                if isinstance(error, redis.exceptions.AuthenticationError):
-                    raise
-                shut(self.client)
+            except AuthenticationError:
+                raise
+            except (NoConnection, TimedOut, EndingReply):
+                self.client.close()
                 self._kept = Kept(
                     self._make(patience(self._context.left * 0.65)), self._key, time.monotonic()
                 )
@@ -102,31 +101,23 @@ class Line:
         """Keep the connection for the next look, or close it: also where this look is late."""
         late = time.monotonic() > self._context.ends + LATE_SECONDS
         if self._store is None or late or not good or "client" in self._store:
-            shut(self.client)
+            self.client.close()
         else:
             self._store["client"] = self._kept
 
     def _ping(self) -> float:
         began = time.monotonic()
-        self.client.ping()
+        self.client.command("PING")
         return time.monotonic() - began
 
     def _log_in(self) -> None:
         """Say who we are again: the server does not ask those who are in, whatever has changed."""
         if self._password is not None:
-            self.client.execute_command("AUTH", *self._password)
+            self.client.command("AUTH", *self._password)
         elif time.monotonic() - self._kept.checked >= CHECK_SECONDS:
             other = self._make(patience(self._context.left * 0.4))
             try:
-                other.ping()
+                other.command("PING")
             finally:
-                shut(other)
+                other.close()
             self._kept.checked = time.monotonic()
-
-
-def shut(client: Any) -> None:
-    """Close a client and its connections, whatever state they are in."""
-    with contextlib.suppress(Exception):
-        client.close()
-    with contextlib.suppress(Exception):
-        client.connection_pool.disconnect()

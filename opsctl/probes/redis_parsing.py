@@ -30,7 +30,7 @@ def answer_state(error: str, kinds: Collection[str] = ()) -> str:
     """Return the `Connection.state` that an error answer means, empty where it says none.
 
     Args:
-        error: its words. The library takes the leading code off some of them.
+        error: its words. `ErrorReply` takes the leading code off some of them.
         kinds: names of the classes of the exception that it became.
     """
     lowered = error.lower()
@@ -43,6 +43,61 @@ def answer_state(error: str, kinds: Collection[str] = ()) -> str:
     if "AuthenticationError" in kinds or any(word in lowered for word in _AUTH_WORDS):
         return "auth-failed"
     return "ok" if lowered.startswith(_ANSWERED) or _ANSWERED_ERRORS.intersection(kinds) else ""
+
+
+def info_fields(reply: Any) -> dict[str, Any]:
+    """Return the lines of INFO by name: a number where it is one, `a=1,b=2` as a dictionary.
+
+    Args:
+        reply: the text; anything else has no fields.
+    """
+    fields: dict[str, Any] = {}
+    for line in reply.splitlines() if isinstance(reply, str) else ():
+        name, colon, value = line.partition(":")
+        if name == "cmdstat_host":  # a web browser's "Host:" counts as the command `host:`
+            name, colon, value = line.rpartition(":")
+        if colon and not line.startswith("#"):
+            fields[name] = _field(value)
+    return fields
+
+
+def _field(text: str) -> Any:
+    if "=" in text:
+        pairs = [item.rpartition("=") for item in text.split(",") if item]
+        return {
+            name if equals else value: _number(value) if equals else True for name, equals, value in pairs
+        }
+    return _number(text)
+
+
+def _number(text: str) -> int | float | str:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        return text
+
+
+def config_fields(reply: Any) -> dict[str, str]:
+    """Return what CONFIG GET answered: names and values by turns."""
+    return dict(zip(reply[::2], reply[1::2], strict=False)) if isinstance(reply, list) else {}
+
+
+def slow_entries(reply: Any) -> list[dict[str, Any]]:
+    """Return the entries of SLOWLOG GET; Redis Enterprise puts the complexity before the command."""
+    entries = []
+    for item in reply if isinstance(reply, list) else ():
+        match item:
+            case [int(), int(), int(), list() as command, *_] | [
+                int(),
+                int(),
+                int(),
+                _,
+                list() as command,
+                *_,
+            ]:
+                words = " ".join(str(word) for word in command)
+                entries.append({"id": item[0], "start_time": item[1], "duration": item[2], "command": words})
+    return entries
 
 
 def info_values(info: dict[str, Any]) -> dict[str, Any]:

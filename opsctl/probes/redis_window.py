@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from opsctl.probes.redis_parsing import info_values
+from opsctl.probes.redis_parsing import info_fields, info_values
 from opsctl.probes.remembering import earlier
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from opsctl.facts.redis import Queue
     from opsctl.probes.base import ProbeContext
+    from opsctl.probes.redis_client import RedisClient
 
 WINDOW_SECONDS = 1.0
 LONGEST_SECONDS = 300.0
@@ -27,13 +28,10 @@ NEAR_FULL = 0.9
 LENGTH_COMMANDS = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
 
 
-def queue_lengths(client: Any, kinds: dict[str, Any]) -> dict[str, Any]:
+def queue_lengths(client: RedisClient, kinds: dict[str, Any]) -> dict[str, Any]:
     """Return the length of each queue that can have one; a missing key is an empty queue."""
     commands = {name: LENGTH_COMMANDS[kind] for name, kind in kinds.items() if kind in LENGTH_COMMANDS}
-    pipeline = client.pipeline(transaction=False)
-    for name, command in commands.items():
-        pipeline.execute_command(command, name)
-    answers = pipeline.execute(raise_on_error=False) if commands else []
+    answers = client.ask([(command, name) for name, command in commands.items()])
     found = {name: 0 for name, kind in kinds.items() if kind == "none"}
     return found | dict(zip(commands, answers, strict=True))
 
@@ -44,7 +42,7 @@ def near_full(values: dict[str, Any]) -> bool:
     return bool(used and limit and used >= NEAR_FULL * limit)
 
 
-def measure(client: Any, left: float, kinds: dict[str, Any], values: dict[str, Any]) -> None:
+def measure(client: RedisClient, left: float, kinds: dict[str, Any], values: dict[str, Any]) -> None:
     """Add rates to the values: of evictions and refusals where memory is nearly full, of long queues.
 
     Args:
@@ -63,7 +61,7 @@ def measure(client: Any, left: float, kinds: dict[str, Any], values: dict[str, A
         return
     began = time.monotonic()
     time.sleep(window)
-    info = info_values(client.info()) if full else {}
+    info = info_values(info_fields(client.command("INFO"))) if full else {}
     lengths = queue_lengths(client, {queue.name: kinds[queue.name] for queue in long})
     seconds = time.monotonic() - began
     _add_rates(values, values, info, seconds)

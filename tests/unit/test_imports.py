@@ -73,3 +73,13 @@ def test_checks_do_no_input_or_output() -> None:
     found = set(done.stdout.split())
     assert not found & {"docker", "redis", "psycopg", "requests", "psutil", "subprocess"}
     assert not {name for name in found if name.startswith("opsctl.probes.")}
+
+
+def test_the_redis_probe_needs_no_library() -> None:
+    program = "import sys, opsctl.probes.redis\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    found = set(done.stdout.split())
+    assert "opsctl.probes.redis_client" in found
+    assert not found & {"redis", "asyncio"}
