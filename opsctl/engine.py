@@ -105,6 +105,7 @@ def look(
         return run.one(item)
     finally:
         run.batch.end()
+        run.batch.leave()
 
 
 def _everything(

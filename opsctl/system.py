@@ -28,6 +28,11 @@ class Batch:
         """Count the processes that this thread starts from now on as the batch's."""
         _here.batch = self
 
+    def leave(self) -> None:
+        """Count what this thread starts from now on as nobody's."""
+        if getattr(_here, "batch", None) is self:
+            _here.batch = None
+
     def end(self) -> None:
         """Kill what still runs, and refuse whatever a thread left behind still wants to start."""
         with _lock:

@@ -21,7 +21,7 @@ from tests.lab import load
 from tests.lab.stacks.base import STACK_FILE
 from tests.lab.stacks.freemarket import FOLDER, Freemarket
 from tests.servers.image import LabUnavailable
-from tests.servers.systemd import INSIDE_PACKAGES, PROJECT, unavailable
+from tests.servers.systemd import INSIDE_PACKAGES, INSIDE_PROJECT, PROJECT, unavailable
 
 ADDRESS = "127.0.0.1:9779"
 PROMETHEUS = "http://127.0.0.1:9090"
@@ -85,7 +85,7 @@ class ScrapedSystem:
         self.system.sh("useradd --system --no-create-home --shell /usr/sbin/nologin opsctl")
         server.write(
             "/usr/local/bin/opsctl",
-            f"#!/bin/sh\nexport PYTHONPATH={PROJECT}:{INSIDE_PACKAGES} PYTHONDONTWRITEBYTECODE=1\n"
+            f"#!/bin/sh\nexport PYTHONPATH={INSIDE_PROJECT}:{INSIDE_PACKAGES} PYTHONDONTWRITEBYTECODE=1\n"
             'exec /usr/bin/python3 -m opsctl "$@"\n',
         )
         self.system.sh(f"chmod 755 /usr/local/bin/opsctl; chgrp opsctl {STACK_FILE}; chmod 640 {STACK_FILE}")

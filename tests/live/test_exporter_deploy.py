@@ -22,11 +22,12 @@ from tests.servers.docker import BASE_IMAGE, DockerEngine
 from tests.servers.image import base_rootfs, cache_folder, locked
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
-from tests.servers.systemd import INSIDE_PACKAGES, PROJECT, Machine, unavailable
+from tests.servers.systemd import INSIDE_PACKAGES, INSIDE_PROJECT, PROJECT, Machine, unavailable
 
 pytestmark = pytest.mark.live
 
 DEPLOY = PROJECT / "exporters" / "deploy"
+DEBIAN_WHEELS = Path("/usr/share/python-wheels")
 PASSWORD = "Canary-deploy-77d10e-crane"
 PYTHON_IMAGE = "opsctl-lab:python"
 MOST_EXPOSURE = 2.0
@@ -64,9 +65,14 @@ def python_image(engine: DockerEngine) -> None:
     assert found.origin is not None
     shutil.copytree(Path(found.origin).parent, folder / "ensurepip")
     shutil.copytree(wheels(), folder / "wheels")
+    bundled = folder / "python-wheels"  # where Debian's ensurepip has its pip; the others bring theirs
+    bundled.mkdir()
+    if DEBIAN_WHEELS.is_dir():
+        shutil.copytree(DEBIAN_WHEELS, bundled, dirs_exist_ok=True)
     (folder / "Dockerfile").write_text(
         f"FROM {BASE_IMAGE}\n"
         f"COPY ensurepip /usr/lib/{version}/ensurepip\nCOPY wheels /wheels\n"
+        f"COPY python-wheels {DEBIAN_WHEELS}\n"
         "RUN ln -s python3 /usr/bin/python\nENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels\n"
     )
     engine.docker("build", "--network=none", "-q", "-t", PYTHON_IMAGE, str(folder))
@@ -158,7 +164,7 @@ def install(machine: Machine) -> None:
     """Do what the head of the unit's file says; `opsctl` is this checkout."""
     machine.run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "opsctl")
     launcher = (
-        f"#!/bin/sh\nPYTHONPATH={PROJECT}:{INSIDE_PACKAGES} PYTHONDONTWRITEBYTECODE=1\n"
+        f"#!/bin/sh\nPYTHONPATH={INSIDE_PROJECT}:{INSIDE_PACKAGES} PYTHONDONTWRITEBYTECODE=1\n"
         'export PYTHONPATH PYTHONDONTWRITEBYTECODE\nexec /usr/bin/python3 -m opsctl "$@"\n'
     )
     machine.write("/usr/local/bin/opsctl", launcher)

@@ -26,6 +26,8 @@ from tests.servers.image import LabUnavailable, base_rootfs
 PROJECT = Path(__file__).resolve().parents[2]
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 INSIDE_PACKAGES = "/opt/opsctl-packages"
+INSIDE_PROJECT = "/opt/opsctl-project"
+"""The checkout under a name that no unit hides, as `PrivateTmp=` and `ProtectHome=` may hide its own."""
 
 
 def unavailable() -> str:
@@ -85,7 +87,8 @@ class Machine:
 
     def _argv(self) -> list[str]:
         packages = Path(str(importlib.util.find_spec("msgspec").origin)).parents[1]  # type: ignore[union-attr]
-        binds = [f"--bind-ro={PROJECT}", f"--bind-ro={packages}:{INSIDE_PACKAGES}", "--bind=/dev/kmsg"]
+        binds = [f"--bind-ro={PROJECT}", f"--bind-ro={PROJECT}:{INSIDE_PROJECT}"]
+        binds += [f"--bind-ro={packages}:{INSIDE_PACKAGES}", "--bind=/dev/kmsg"]
         return [
             "systemd-nspawn",
             f"--directory={self.root or base_rootfs()}",
