@@ -146,7 +146,7 @@ def rate_limit_hits_everybody(lab: Flurai) -> Iterator[None]:
     """The limit that was meant for the login was put on everything."""
     with balancer(lab, "limit_req_status 429;", "limit_req_status 429; limit_req zone=login;"):
         lab.see_load()
-        lab.sh(f"for n in $(seq 80); do curl -sk -o /dev/null {lab.urls[1]}; done")
+        lab.sh(f"for n in $(seq 30); do curl -sk -m 5 -o /dev/null {lab.urls[0]}; done")
         yield
 
 
