@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 MOST_HEAD_BYTES = 16 * 1024
 MOST_HEADERS = 100
+MOST_KEPT_HEAD = 1024
+"""Bytes of a head that is remembered with what it says."""
 GZIP_FROM_BYTES = 4096
 """Below, packing costs more processor time than it saves of a few packets."""
 PLAIN = "text/plain; charset=utf-8"
@@ -84,6 +87,16 @@ def line(status: int, words: str, **headers: str) -> Answer:
 
 
 def parse(head: bytes) -> Request:
+    """Read the head of a request, without the empty line at its end; scrapers send the same again and again.
+
+    Raises:
+        BadRequest: it is not HTTP/1, too long, or has a body.
+    """
+    # passwords stay in memory no longer than needed
+    return _parsed(head) if len(head) > MOST_KEPT_HEAD or b"authorization" in head.lower() else _known(head)
+
+
+def _parsed(head: bytes) -> Request:
     """Read the head of a request, without the empty line at its end.
 
     Raises:
@@ -123,6 +136,9 @@ def parse(head: bytes) -> Request:
     except ValueError:
         raise BadRequest(400, "that is no path") from None
     return Request(method, unquote(parts.path) or "/", query, headers, keep)
+
+
+_known = functools.lru_cache(maxsize=64)(_parsed)
 
 
 def accepts_gzip(header: str) -> bool:

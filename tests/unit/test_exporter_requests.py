@@ -123,3 +123,11 @@ def test_the_scrapers_time_is_kept(header: str, own: float, seconds: float) -> N
 def test_a_time_that_is_none_is_refused(header: str) -> None:
     with pytest.raises(BadRequest, match="Timeout"):
         seconds_for(Request("GET", "/", headers={"x-prometheus-scrape-timeout-seconds": header}), 9)
+
+
+def test_a_head_is_remembered_unless_it_has_a_password() -> None:
+    head = b"GET /metrics HTTP/1.1\r\nHost: remembered"
+    assert parse(head) is parse(head)
+    secret = head + b"\r\nAUTHORIZATION: Basic YTpi"
+    assert parse(secret) == parse(secret)
+    assert parse(secret) is not parse(secret)
