@@ -44,11 +44,11 @@ class Report:
     left: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
-    def held(self, threads: int = FEW) -> list[str]:
-        """Return what the exporter holds on to that it did not before, by more than a few (`threads`)."""
+    def held(self, threads: int = FEW, descriptors: int = FEW) -> list[str]:
+        """Return what the exporter holds on to that it did not before, by more than a few."""
         before, after = self.before, self.after
-        allowed = dict.fromkeys(("descriptors", "backends", "redis_clients"), float(FEW))
-        allowed |= {"threads": threads, "resident_mib": GROWTH_MIB}
+        allowed = dict.fromkeys(("backends", "redis_clients"), float(FEW))
+        allowed |= {"threads": threads, "descriptors": descriptors, "resident_mib": GROWTH_MIB}
         grown = [
             name for name, more in allowed.items() if getattr(after, name) > getattr(before, name) + more
         ]
