@@ -29,6 +29,8 @@ GROWTH_MIB = 16.0
 """How much more memory is no leak: freed memory goes back to the system in pieces, not at once."""
 FEW = 2
 """Descriptors, threads and sessions that may be under way at the moment of counting."""
+FRESH_DESCRIPTORS = 6
+"""What is kept per target (a connection, an event stream) may not be there yet before the first fault."""
 FRESH_THREADS = 20
 """How many more threads a process may have that has not met its first fault yet: its pools fill up."""
 

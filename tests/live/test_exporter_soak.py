@@ -8,7 +8,7 @@ import pytest
 
 from tests.live.exporter_bed import CANARIES, TOKEN_IN_URL, Bed, bed, unavailable
 from tests.live.exporter_scrapers import Client
-from tests.live.exporter_soak import FRESH_THREADS, soak
+from tests.live.exporter_soak import FRESH_DESCRIPTORS, FRESH_THREADS, soak
 from tests.servers.base import wait_until
 from tests.servers.image import LabUnavailable
 
@@ -37,7 +37,7 @@ def test_every_fault_is_seen_and_forgotten_and_nothing_secret_is_said(made: Bed)
     report = soak(made, SCRAPES, short=True)
     assert report.wrong == []
     assert report.under_fault >= SCRAPES
-    assert report.held(FRESH_THREADS) == []
+    assert report.held(FRESH_THREADS, FRESH_DESCRIPTORS) == []
     command_line = "\n".join(made.command_lines())
     code, said = made.end()
     assert code == 0
