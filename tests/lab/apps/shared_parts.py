@@ -60,12 +60,12 @@ def leaks(path: str = "/run/lab-leak") -> None:
 
 
 class Database:
-    """A pool of few connections, opened when first used; waits two seconds for a free one."""
+    """A pool of few connections, opened when first used; `patience` is the wait for a free one, in seconds."""
 
-    def __init__(self, url: str | None = None, size: int = 3, kept: int = 1) -> None:
+    def __init__(self, url: str | None = None, size: int = 3, kept: int = 1, patience: float = 1) -> None:
         self.url = url or os.environ["DATABASE_URL"]
         self.size = int(os.environ.get("POOL_SIZE", size))
-        self.kept = kept
+        self.kept, self.patience = kept, patience
         self.name = os.environ.get("APP_NAME", "backend")
         self.pool: Any = None
 
@@ -88,7 +88,7 @@ class Database:
                 kwargs=options,
                 min_size=self.kept,
                 max_size=self.size,
-                timeout=1,
+                timeout=self.patience,
                 reconnect_timeout=1,
                 open=True,
                 check=psycopg_pool.ConnectionPool.check_connection,

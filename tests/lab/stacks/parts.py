@@ -47,7 +47,7 @@ def end_session(system: System, name: str) -> None:
     """End such a session; the server does not notice by itself that the client of a sleeping one is gone."""
     system.sh(f"systemctl stop lab-{name} 2>/dev/null", check=False)
     gone = f"select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{name}'"
-    psql(system, f'-c "{gone}"')
+    system.sh(f"psql -Atc \"{gone}\" '{system.database_url}'", check=False)
 
 
 @contextlib.contextmanager
