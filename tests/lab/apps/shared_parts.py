@@ -60,7 +60,7 @@ def leaks(path: str = "/run/lab-leak") -> None:
 
 
 class Database:
-    """A pool of few connections, opened when first used; `patience` is the wait for a free one, in seconds."""
+    """A pool of few connections, opened when first used; `patience`: seconds to wait for a free one."""
 
     def __init__(self, url: str | None = None, size: int = 3, kept: int = 1, patience: float = 1) -> None:
         self.url = url or os.environ["DATABASE_URL"]
