@@ -130,10 +130,15 @@ def test_ctrl_c_ends_at_once_with_130(tmp_path: Path) -> None:
         (tmp_path / "s.yml").write_text(
             f"name: s\nservices: {{cache: {{redis: 'redis://127.0.0.1:{port}/0'}}}}\n"
         )
-        process = subprocess.Popen(
-            [*OPSCTL, "diagnose", "--stack", "s.yml", "--timeout", "60"],
-            cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        # where the tests themselves run in the background SIGINT is ignored, and children inherit that
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(
+                [*OPSCTL, "diagnose", "--stack", "s.yml", "--timeout", "60"],
+                cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+        finally:
+            signal.signal(signal.SIGINT, before)
         silent.settimeout(30)
         connection, _ = silent.accept()  # the probe is under way
         with connection:
