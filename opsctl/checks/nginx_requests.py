@@ -107,7 +107,11 @@ def _answers_again(facts: NginxFacts, errors: LogErrors) -> bool:
 
 @check("nginx/upstream-timeout", needs="the error log, or the upstreams", role="symptom")
 def upstream_timeout(facts: NginxFacts, context: CheckContext) -> Iterator[Finding]:
-    """504: what nginx passes requests to does not answer in time."""
+    """504: what nginx passes requests to does not answer in time.
+
+    One such answer alone is a warning, the second makes it an outage: an instance may have been away
+    for a moment.
+    """
     silent = [item for item in facts.upstreams if item.state == "timeout"]
     errors = facts.log_errors("upstream-timeout")
     current = errors is not None and not errors.followed_by_success
@@ -119,7 +123,9 @@ def upstream_timeout(facts: NginxFacts, context: CheckContext) -> Iterator[Findi
     names = [item.address for item in silent] or (errors.upstreams if errors else [])
     where = ", ".join(names[:5]) or "an upstream"
     count = f": {count_text(errors.count, 'request')} in the last minute ended in 504" if errors else ""
-    yield context.critical(
+    alone = not silent and errors is not None and errors.count < 2
+    yield context.finding(
+        Status.WARNING if alone else Status.CRITICAL,
         f"nginx waits in vain for {where}{count}",
         subject=where,
         value=errors.count if errors else "timeout",
