@@ -100,14 +100,7 @@ class Bed:
         """Return the stack file."""
         postgres = {"dsn": self.postgres.dsn, "password_env": "DB_PASSWORD"}
         query = {"name": "orders", "query": "select count(*) from orders", "warning": 1000}
-        nginx = {
-            "config": str(self.nginx.config),
-            "pid_file": str(self.nginx.pid_file),
-            "listen": self.nginx.listen,
-            "status_url": self.nginx.status_url,
-            "access_log": str(self.nginx.access_log),
-            "error_log": str(self.nginx.error_log),
-        }
+        nginx = self.nginx.stack_spec()
         return {
             "name": "soak",
             "compose": {
@@ -166,7 +159,8 @@ class Bed:
         Its systemctl is told that systemd runs here and asks that of the machine.
         """
         self.stale_folder.mkdir(exist_ok=True)
-        bus = f"unix:path=/proc/{self.machine.leader}/root/run/dbus/system_bus_socket"
+        inside = Path("/proc", str(self.machine.leader), "root")  # the machine's files
+        bus = f"unix:path={inside / 'run/dbus/system_bus_socket'}"
         python = sys.executable
         systemd = "mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && mkdir /run/systemd/system"
         mounting = f'{systemd} && {python} -m tests.servers.stale "$1" "$2" && shift 2 && exec "$@"'

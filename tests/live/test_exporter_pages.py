@@ -87,14 +87,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
             "db": postgres.stack_spec(),
             "cache": {"redis": {"url": redis.url}},
             "web": {
-                "nginx": {
-                    "config": str(nginx.config),
-                    "pid_file": str(nginx.pid_file),
-                    "listen": nginx.listen,
-                    "status_url": nginx.status_url,
-                    "access_log": str(nginx.access_log),
-                    "error_log": str(nginx.error_log),
-                },
+                "nginx": nginx.stack_spec(),
                 "http": [page],
             },
             "backend": {

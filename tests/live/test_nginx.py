@@ -28,19 +28,7 @@ pytestmark = [
 
 
 def described(nginx: NginxServer, **more: Any) -> dict[str, Any]:
-    return {
-        "nginx": {
-            "nginx": {
-                "config": str(nginx.config),
-                "pid_file": str(nginx.pid_file),
-                "listen": nginx.listen,
-                "status_url": nginx.status_url,
-                "access_log": str(nginx.access_log),
-                "error_log": str(nginx.error_log),
-                **more,
-            }
-        }
-    }
+    return {"nginx": {"nginx": nginx.stack_spec(**more)}}
 
 
 def healthy(services: dict[str, Any], seconds: float = 1) -> None:

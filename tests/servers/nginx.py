@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.servers.base import Server, free_port, listens, wait_until
 
@@ -133,6 +133,18 @@ http {{
     @property
     def status_url(self) -> str:
         return self.url("/nginx_status")
+
+    def stack_spec(self, **more: Any) -> dict[str, Any]:
+        """Return what a stack file says of it under `nginx:`."""
+        return {
+            "config": str(self.config),
+            "pid_file": str(self.pid_file),
+            "listen": self.listen,
+            "status_url": self.status_url,
+            "access_log": str(self.access_log),
+            "error_log": str(self.error_log),
+            **more,
+        }
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""

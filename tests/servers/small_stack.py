@@ -66,14 +66,7 @@ class SmallStack:
                     "depends_on": ["db", "redis"],
                 },
                 "nginx": {
-                    "nginx": {
-                        "config": str(self.nginx.config),
-                        "pid_file": str(self.nginx.pid_file),
-                        "listen": self.nginx.listen,
-                        "status_url": self.nginx.status_url,
-                        "access_log": str(self.nginx.access_log),
-                        "error_log": str(self.nginx.error_log),
-                    },
+                    "nginx": self.nginx.stack_spec(),
                     "http": [self.nginx.url("/"), self.nginx.url("/api/health")],
                     "depends_on": ["backend"],
                 },

@@ -163,3 +163,17 @@ def test_pages_without_a_process_lie_where_those_who_make_them_have_their_files(
         assert found == (
             {"host/inodes-full:host"} if alone else {"host/inodes-full:host", "http/status:pages"}
         )
+
+
+def test_a_key_of_another_certificate_takes_nginx_down_and_not_the_other_way_round() -> None:
+    findings = [finding("tls/key-mismatch", "nginx"), finding("nginx/down", "nginx")]
+    assert names(ranked(*findings)) == {"tls/key-mismatch:nginx"}
+
+
+@pytest.mark.parametrize(("status", "roots"), [("warning", 1), ("critical", 2)])
+def test_a_missing_replica_explains_one_request_that_waited_in_vain_and_no_outage(
+    status: str, roots: int
+) -> None:
+    waiting = finding("nginx/upstream-timeout", "nginx", status)
+    causes = ranked(finding("postgres/replica-missing", "db", "warning"), waiting)
+    assert len([*causes.proven, *causes.also]) == roots

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from opsctl.checks import find_check
 from opsctl.checks.base import CheckContext, Limits
-from opsctl.facts.nginx import NginxFacts
+from opsctl.facts.base import Connection
+from opsctl.facts.nginx import LogErrors, NginxFacts
 from opsctl.model import Status, Target
 from opsctl.probes import nginx, nginx_config, nginx_logs, nginx_process
 from opsctl.probes.nginx_stranger import stranger
@@ -403,3 +404,12 @@ def test_who_answers_in_its_place(server: str, holder: str, master: bool, named:
 def judging(slug: str) -> CheckContext:
     target = Target(kind="nginx", service="x", address="")
     return CheckContext(find_check(slug), target, Limits(), datetime(2026, 11, 21, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("count", "status"), [(1, Status.WARNING), (2, Status.CRITICAL)])
+def test_one_request_that_waited_in_vain_is_a_warning(count: int, status: Status) -> None:
+    late = LogErrors(name="upstream-timeout", count=count, last_at=1.0, upstreams=["127.0.0.1:8000"])
+    check = find_check("nginx/upstream-timeout")
+    facts = NginxFacts(up=True, connection=Connection(state="ok"), errors=[late])
+    (found,) = check.function(facts, judging("nginx/upstream-timeout"))
+    assert found.status is status

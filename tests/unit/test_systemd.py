@@ -19,6 +19,7 @@ from opsctl.judge import judge
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.model import Finding, Reading, Snapshot, StackSummary, Status, Target
 from opsctl.probes import systemd_parsing as parsing
+from opsctl.probes.host_parsing import KernelKill
 from opsctl.probes.systemd import is_up, with_history
 from opsctl.stack.specs import ServiceSpec
 from tests.unit.contexts import context_for
@@ -277,3 +278,19 @@ def test_kills_that_no_log_could_tell_of_are_unknown(tmp_path: Path, monkeypatch
     assert finding.status is Status.UNKNOWN
     monkeypatch.setattr("opsctl.probes.systemd.kernel_kills", lambda _: [])
     assert with_history(down, context, problems).oom_kills_lately == 0
+
+
+@pytest.mark.parametrize(("entry", "kills"), [("systemd: Started app.service.", 1), ("", 0)])
+def test_a_kill_from_before_the_journal_begins_is_nobodys(
+    entry: str, kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would tell of a start by hand since then was emptied; the kernel's log is what is left."""
+    program = tmp_path / "journalctl"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *--until*) printf %s "{entry}";; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    killed = KernelKill("app", 7, 1_790_000_000.0, "/system.slice/app.service", "", False, None)
+    monkeypatch.setattr("opsctl.probes.systemd.kernel_kills", lambda _: [killed])
+    context = context_for("systemd", ServiceSpec(unit="app"), tmp_path, 60.0)
+    unit = with_history(changed(states={"failed": 1}, restarts=1), context, [])
+    assert unit.oom_kills_lately == kills
