@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from opsctl.metrics import Series, parse_exposition
+from tests.live.series import value
 from tests.live.test_exporter import SECRET, WAITS, Exporter, exporting
 from tests.servers import pgbouncer
 from tests.servers.base import wait_until
@@ -59,11 +60,6 @@ def page(exporter: Exporter, path: str = "/metrics/postgres") -> Series:
     status, text = exporter.get(path)
     assert status == 200
     return parse_exposition(text)
-
-
-def value(series: Series, metric: str, **labels: str) -> float:
-    (text,) = [text for own, text in series[metric] if labels.items() <= own.items()]
-    return float(text)
 
 
 def test_one_connection_is_used_again_and_again(tmp_path: Path) -> None:

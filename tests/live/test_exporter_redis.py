@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from opsctl.metrics import Series, parse_exposition
+from tests.live.series import value
 from tests.live.test_exporter import SECRET, WAITS, Exporter, exporting
 from tests.servers.base import wait_until
 from tests.servers.redis import RedisServer
@@ -44,11 +45,6 @@ def page(exporter: Exporter) -> Series:
     status, text = exporter.get("/metrics/redis")
     assert status == 200
     return parse_exposition(text)
-
-
-def value(series: Series, metric: str, **labels: str) -> float:
-    (text,) = [text for own, text in series[metric] if labels.items() <= own.items()]
-    return float(text)
 
 
 def test_one_connection_is_used_again_and_again(tmp_path: Path) -> None:

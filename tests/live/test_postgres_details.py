@@ -14,6 +14,7 @@ from opsctl.metrics import exposition, facts_from_series, parse_exposition, samp
 from opsctl.probes.postgres import probe
 from opsctl.probes.postgres_details import LOCK_MODES, MORE_SETTINGS, STATES
 from opsctl.stack.specs import PostgresSpec
+from tests.live.series import value
 from tests.servers.postgres import PostgresServer, available
 from tests.unit.contexts import context_for
 
@@ -28,11 +29,6 @@ def read(server: PostgresServer, detail: str = "metrics", seconds: float = 60.0)
 
 def series(facts: PostgresFacts) -> dict[str, Any]:
     return parse_exposition(exposition(samples(facts)))
-
-
-def value(found: dict[str, Any], name: str, **labels: str) -> float:
-    (text,) = [text for own, text in found[name] if labels.items() <= own.items()]
-    return float(text)
 
 
 def test_every_database_and_its_tables() -> None:

@@ -14,6 +14,7 @@ from opsctl.facts.redis import RedisFacts
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.probes.redis import probe
 from opsctl.stack.specs import RedisSpec
+from tests.live.series import value
 from tests.servers.redis import RedisServer
 from tests.unit.contexts import context_for
 
@@ -35,11 +36,6 @@ def read(server: RedisServer, detail: str = "metrics") -> RedisFacts:
 
 def series(facts: RedisFacts) -> dict[str, Any]:
     return parse_exposition(exposition(samples(facts)))
-
-
-def value(found: dict[str, Any], name: str, **labels: str) -> float:
-    (text,) = [text for own, text in found[name] if labels.items() <= own.items()]
-    return float(text)
 
 
 def test_what_standard_dashboards_chart() -> None:
