@@ -152,12 +152,19 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
+def installed() -> Iterator[Machine]:
     if reason := unavailable():
         pytest.skip(reason)
     with Machine() as one:
         install(one)
         yield one
+
+
+@pytest.fixture
+def machine(installed: Machine) -> Machine:
+    """The machine with its unit running, whatever the test before has left."""
+    installed.run("systemctl", "start", "opsctl-exporter", check=False)
+    return installed
 
 
 def install(machine: Machine) -> None:
