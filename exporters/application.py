@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from exporters.exposition import CONTENT_TYPE, LabelTexts, Page
+from exporters.flights import GRACE_SECONDS
 from exporters.pages import PAGES, kind_page, page_of
 from exporters.probing import MODULES, Prober
 from exporters.process import process_facts
@@ -59,11 +60,17 @@ class Application:
         self._prober = Prober(lookout)
         self._lock = threading.Lock()
         self._pages: dict[str, Callable[[Request, float], Page]] = {
-            **{f"/metrics/{name}": self._kind(name) for name in PAGES},
+            **{f"/metrics/{name}": self._kind(name, here=False) for name in PAGES},
             "/metrics/findings": self._findings,
-            "/probe": self._probe,
+            "/probe": self._probe(here=False),
             "/metrics": self._itself,
         }
+        self._pages_here: dict[str, Callable[[Request, float], Page]] = {
+            f"/metrics/{name}": self._kind(name, here=True)
+            for name, (kinds, _) in PAGES.items()
+            if len(lookout.of_kinds(kinds)) == 1
+        }
+        self._pages_here["/probe"] = self._probe(here=True)
         self._paths = {path: _Path() for path in self._pages}
         self.connections: Callable[[], int] = int
 
@@ -74,6 +81,29 @@ class Application:
 
     def answer(self, request: Request) -> Answer:
         """Return the answer to a request; whatever goes wrong is one line, too."""
+        return self._answer(request, self._pages)
+
+    def answer_here(self, request: Request) -> Answer:
+        """Return the answer to a request that `may_take` gave seconds for; this thread may hang with it."""
+        return self._answer(request, self._pages_here)
+
+    def answer_instead(self, request: Request) -> Answer:
+        """Return the answer to a request with which another thread hangs in `answer_here`."""
+        return self._answer(request, self._pages, counted=False)
+
+    def may_take(self, request: Request) -> float:
+        """Return for how many seconds `answer_here` may be waited for; 0 where `answer` is called for."""
+        if request.path not in self._pages_here or request.method not in ("GET", "HEAD"):
+            return 0.0
+        seconds = self._lookout.probe_seconds + GRACE_SECONDS
+        try:
+            return seconds if seconds_for(request, self._own_seconds) > seconds + LEAST_SECONDS else 0.0
+        except BadRequest:
+            return 0.0
+
+    def _answer(
+        self, request: Request, pages: dict[str, Callable[[Request, float], Page]], counted: bool = True
+    ) -> Answer:
         if request.path not in self._pages and request.path not in ("/", "/-/healthy"):
             return line(404, "nothing is here; / lists what there is")
         if request.method not in ("GET", "HEAD"):
@@ -84,8 +114,10 @@ class Application:
             return Answer(200, self._landing(), "text/html; charset=utf-8")
         try:
             until = time.monotonic() + seconds_for(request, self._own_seconds)
+            if not counted:
+                return Answer(200, pages[request.path](request, until).encoded(), CONTENT_TYPE)
             with self._counted(request.path) as path:
-                page = self._pages[request.path](request, until)
+                page = pages[request.path](request, until)
                 path.series = page.series()
                 return Answer(200, page.encoded(), CONTENT_TYPE)
         except BadRequest as error:
@@ -109,8 +141,8 @@ class Application:
                 path.now -= 1
                 path.seconds = time.monotonic() - began
 
-    def _kind(self, name: str) -> Callable[[Request, float], Page]:
-        return lambda _request, until: kind_page(self._lookout, name, until, self._texts)
+    def _kind(self, name: str, here: bool) -> Callable[[Request, float], Page]:
+        return lambda _request, until: kind_page(self._lookout, name, until, self._texts, here)
 
     def _findings(self, _request: Request, until: float) -> Page:
         facts = self._verdicts.facts(until)
@@ -118,8 +150,10 @@ class Application:
         page.add(facts)
         return page
 
-    def _probe(self, request: Request, until: float) -> Page:
-        return self._prober.page(request.one("target"), request.one("module"), until, self._texts)
+    def _probe(self, here: bool) -> Callable[[Request, float], Page]:
+        return lambda request, until: self._prober.page(
+            request.one("target"), request.one("module"), until, self._texts, here
+        )
 
     def _itself(self, _request: Request, _until: float) -> Page:
         page = Page(self._texts)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MEMORY = 20_000
 """How many label texts are remembered in their written form."""
+_RECORDS = 500
+"""Of how many records the beginnings of the lines are remembered: small pages, which are asked for most,
+are written from them; of large ones they would take more memory than the time is worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class _Line:
     metric: Metric
     beside: tuple[int, ...] = ()
     """Texts that may be empty; the label is then left out."""
+
+    def begin(self, texts: tuple[str, ...]) -> str:
+        """Return the line up to its number."""
+        return self.template % (texts if self.chosen is None else tuple([texts[i] for i in self.chosen]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +164,25 @@ class LabelTexts:
     def __init__(self, clean: Callable[[str], str] = str, version: Callable[[], int] = int) -> None:
         self._clean, self._version = clean, version
         self._known: dict[str, str] = {}
+        self._beginnings: dict[tuple[int, tuple[str, ...]], list[str | None]] = {}
         self._of = version()
 
     def refresh(self) -> None:
         """Forget what was cleaned when less was known to be secret."""
         if len(self._known) > _MEMORY or self._of != self._version():
-            self._of, self._known = self._version(), {}
+            self._of, self._known, self._beginnings = self._version(), {}, {}
+        if len(self._beginnings) >= _RECORDS:  # what is there no more gives its place
+            self._beginnings = {}
+
+    def beginnings(self, plan: _Plan, labels: tuple[str, ...]) -> list[str | None]:
+        """Return the lines of a record up to their numbers, to be filled in; None where not yet known."""
+        key = id(plan), labels  # plans stay for good
+        known = self._beginnings.get(key)
+        if known is None:
+            known = [None] * len(plan.lines)
+            if len(self._beginnings) < _RECORDS:
+                self._beginnings[key] = known
+        return known
 
     def __call__(self, value: Any) -> str:
         """Return the text for between the quotes; empty for a value that is not there."""
@@ -210,12 +230,10 @@ class Page:
         number = number_text(value)
         if number is None:
             return
-        if line.chosen is not None:
-            texts = tuple([texts[index] for index in line.chosen])
         family = self._families.get(line.family)
         if family is None:
             family = self._families[line.family] = (line.header, {})
-        family[1].setdefault(line.template % texts, number)
+        family[1].setdefault(line.begin(texts), number)
 
     def _add(self, plan: _Plan, record: Any, outer: tuple[str, ...]) -> None:
         texts = self._texts
@@ -225,22 +243,30 @@ class Page:
         values = labels
         if plan.beside:
             values += tuple([texts(getattr(record, field)) for field in plan.beside])
-        families = self._families
-        for line in plan.lines:
+        families, beginnings = self._families, texts.beginnings(plan, labels)
+        for index, line in enumerate(plan.lines):
             value = getattr(record, line.field)
             if value is None:
                 continue
-            if line.beside and not all(values[index] for index in line.beside):
+            if line.beside and not all(values[place] for place in line.beside):
                 line = _without(line, plan, values)
             if line.mapping:
                 for key, item in value.items():
                     self._put(line, (*values, texts(key)), item)
-            elif line.chosen is None and (family := families.get(line.family)) is not None:
-                number = str(value) if type(value) is int else number_text(value)  # most are whole
-                if number is not None:
-                    family[1].setdefault(line.template % labels, number)
-            else:
-                self._put(line, values if line.chosen is not None else labels, value)
+                continue
+            if plan.lines[index].beside:
+                self._put(line, labels if line.chosen is None else values, value)
+                continue
+            number = str(value) if type(value) is int else number_text(value)  # most are whole
+            if number is None:
+                continue
+            begin = beginnings[index]
+            if begin is None:
+                begin = beginnings[index] = line.begin(labels)
+            family = families.get(line.family)
+            if family is None:
+                family = families[line.family] = (line.header, {})
+            family[1].setdefault(begin, number)
         for info in plan.infos:
             self._info(info, plan, record, labels)
         for field, many, child in plan.children:

@@ -53,8 +53,10 @@ class _Landing:
 class Flight:
     """One piece of work under way; `value` and `error` are set once it has landed."""
 
-    def __init__(self, work: Callable[[], Any], seconds: float) -> None:
+    def __init__(self, work: Callable[[], Any], seconds: float, borrowed: bool = False) -> None:
         self.work: Callable[[], Any] | None = work
+        self.borrowed = borrowed
+        """Whether its thread is not of the pool."""
         self.began = time.monotonic()
         self.due = math.inf
         self._seconds = seconds
@@ -66,6 +68,15 @@ class Flight:
     def start(self) -> None:
         """Count from now on: waiting for a free thread is not hanging."""
         self.due = time.monotonic() + self._seconds + GRACE_SECONDS
+
+    def fly(self) -> None:
+        """Do the work; whatever is raised belongs to whoever waits for the flight."""
+        work, self.work = self.work, None
+        try:
+            assert work is not None
+            self.value = work()
+        except BaseException as error:  # noqa: BLE001 - the thread goes on
+            self.error = error
 
 
 class Flights:
@@ -80,13 +91,34 @@ class Flights:
         self._size, self._name = size, name
         self._changed = threading.Condition()
         self._waiting: deque[Flight] = deque()
-        self._threads = self._idle = self._lost = 0
+        self._threads = self._idle = self._lost = self._lost_borrowed = 0
         self._under_way: dict[Hashable, list[Flight]] = {}
 
     @property
     def lost(self) -> int:
         """How many threads hang."""
-        return self._lost
+        return self._lost + self._lost_borrowed
+
+    def here(self, key: Hashable, work: Callable[[], Any], seconds: float) -> Flight | None:
+        """Fly in the calling thread, which may hang, and return the flight; None where one is under way.
+
+        Args:
+            key: what is looked at.
+            work: called at once.
+            seconds: how long after now it should have landed; others who ask wait no longer for it.
+        """
+        with self._changed:
+            if any(not flight.landed.is_set() for flight in self._under_way.get(key, ())):
+                return None
+            flight = Flight(work, seconds, borrowed=True)
+            flight.start()
+            self._under_way[key] = [flight]
+        flight.fly()
+        with self._changed:
+            flight.landed.set()
+            if flight.lost:
+                self._lost_borrowed -= 1
+        return flight
 
     def start(self, key: Hashable, work: Callable[[], Any], seconds: float) -> Flight:
         """Return the flight of this key that is under way, else start one.
@@ -134,6 +166,9 @@ class Flights:
             if flight.landed.is_set() or flight.lost:
                 return
             flight.lost = True
+            if flight.borrowed:
+                self._lost_borrowed += 1
+                return
             self._lost += 1
             if self._waiting:
                 self._more()
@@ -163,12 +198,7 @@ class Flights:
                     self._idle -= 1
                 flight = self._waiting.popleft()
                 flight.start()
-                work, flight.work = flight.work, None
-            try:
-                assert work is not None
-                flight.value = work()
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the flight
-                flight.error = error
+            flight.fly()
             with self._changed:
                 flight.landed.set()
                 if flight.lost:

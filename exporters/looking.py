@@ -52,7 +52,7 @@ class Lookout:
     def __init__(
         self, stack: Stack, looker: Callable[..., Reading] = look, probe_seconds: float = PROBE_SECONDS
     ) -> None:
-        self.stack, self._probe_seconds = stack, probe_seconds
+        self.stack, self.probe_seconds = stack, probe_seconds
         self.assignments = assignments(stack)
         self.redactor = Redactor()
         self.redactor.keep(stack.spec.services)
@@ -69,10 +69,22 @@ class Lookout:
         wanted = frozenset(kinds)
         return [item for item in self.assignments if item.target.kind in wanted]
 
-    def readings(self, chosen: list[Assignment], until: float) -> list[Reading]:
-        """Look at targets and return what is known at `until` (monotonic); one reading each, in order."""
-        seconds = max(min(until - time.monotonic() - MARGIN_SECONDS, self._probe_seconds), 0.05)
+    def readings(self, chosen: list[Assignment], until: float, here: bool = False) -> list[Reading]:
+        """Look at targets and return what is known at `until` (monotonic); one reading each, in order.
+
+        Args:
+            chosen: what to look at.
+            until: when to return, whatever is missing.
+            here: whether the calling thread may look by itself and hang, where there is one target only:
+                to change threads and back takes longer than many a look.
+        """
+        seconds = max(min(until - time.monotonic() - MARGIN_SECONDS, self.probe_seconds), 0.05)
         secrets, shared = self.secrets(), Shared()
+        if here and len(chosen) == 1:
+            work = self._work(chosen[0], seconds, secrets, shared)
+            own = self.flights.here(chosen[0].target.id, work, seconds)
+            if own is not None:
+                return [own.value if own.value is not None else self._missing(chosen[0], own.began)]
         flights = [
             self.flights.start(item.target.id, self._work(item, seconds, secrets, shared), seconds)
             for item in chosen

@@ -107,9 +107,9 @@ def _down(page: Page, reading: Reading, labels: Mapping[str, str]) -> None:
         page.add_metric(metric, {**labels, **metric.labels}, 0)
 
 
-def kind_page(lookout: Lookout, name: str, until: float, texts: LabelTexts) -> Page:
-    """Look at what a page shows and return it."""
-    readings = lookout.readings(lookout.of_kinds(PAGES[name][0]), until)
+def kind_page(lookout: Lookout, name: str, until: float, texts: LabelTexts, here: bool = False) -> Page:
+    """Look at what a page shows and return it; `here` says that the calling thread may hang."""
+    readings = lookout.readings(lookout.of_kinds(PAGES[name][0]), until, here)
     page = Page(texts)  # after looking: what came to be known as secret on the way is left out
     write(page, readings)
     return page

@@ -48,8 +48,8 @@ class Prober:
         for name in lookout.stack.spec.host.names:
             self.targets["dns"].setdefault(name, name)
 
-    def page(self, target: str, module: str, until: float, texts: LabelTexts) -> Page:
-        """Look at a target and return the page.
+    def page(self, target: str, module: str, until: float, texts: LabelTexts, here: bool = False) -> Page:
+        """Look at a target and return the page; `here` says that the calling thread may hang.
 
         Raises:
             BadRequest: no such module, or the target is none of the stack.
@@ -64,7 +64,7 @@ class Prober:
             raise BadRequest(400, f"that is no target of the stack for the module {module}")
         if isinstance(found, str):
             return self._dialled(found, module, until, texts)
-        (reading,) = self._lookout.readings([found], until)
+        (reading,) = self._lookout.readings([found], until, here)
         page = Page(texts)
         if reading.facts is not None:
             page.add(reading.facts)

@@ -15,8 +15,9 @@ MOST_HEAD_BYTES = 16 * 1024
 MOST_HEADERS = 100
 MOST_KEPT_HEAD = 1024
 """Bytes of a head that is remembered with what it says."""
-GZIP_FROM_BYTES = 4096
-"""Below, packing costs more processor time than it saves of a few packets."""
+GZIP_FROM_BYTES = 14_600
+"""What TCP sends before it waits for the other side: ten segments of 1,460 bytes (RFC 6928). Below,
+packing saves no round trip and costs 0.1 ms on either side."""
 PLAIN = "text/plain; charset=utf-8"
 REASONS = {
     200: "OK",

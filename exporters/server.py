@@ -1,7 +1,7 @@
 """A small HTTP/1.1 server: of its threads one reads from all clients, the others answer.
 
 The thread that has read a request answers it, and another one reads on: no request waits for a change of
-threads, which takes longer than many an answer.
+threads, which takes longer than many an answer. Where it hangs, another one answers in its place.
 A client that sends slowly or not at all costs no thread; one that reads slowly costs one for
 `SEND_SECONDS`. Connections, threads, request sizes and times are all bounded.
 """
@@ -19,12 +19,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from exporters.connections import Connection, Gone
+from exporters.relief import Ticket, Tickets
 from exporters.requests import Answer, BadRequest, Request, encoded, line, parse
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from exporters.relief import Relief
     from opsctl.redact import Redactor
 
 THREADS = 16
@@ -62,6 +64,10 @@ class Open:
         return {}
 
 
+class _Relieved(Exception):
+    """Another thread has answered, and goes on in this one's place."""
+
+
 class Server:
     """Serves an application on one address.
 
@@ -70,6 +76,7 @@ class Server:
         application: request to answer.
         guard: what stands before it.
         redactor: takes secrets out of what is said of a fault.
+        relief: how requests are answered that may hang; without it none may.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -81,6 +88,7 @@ class Server:
         application: Callable[[Request], Answer],
         guard: Guard | None = None,
         redactor: Redactor | None = None,
+        relief: Relief | None = None,
     ) -> None:
         self._application, self._guard, self._redactor = application, guard or Open(), redactor
         host, port = address
@@ -98,6 +106,7 @@ class Server:
         self._threads = self._busy = 0
         self._reading = threading.Lock()
         """Held by the thread that reads."""
+        self._relief, self._tickets = relief, Tickets()
         self._sweep_at = 0.0
         self._stopping = False
 
@@ -123,15 +132,27 @@ class Server:
             with self._reading:
                 self._close()
 
-    def _work(self) -> None:
-        """Read until a request is whole, answer it while another thread reads, and begin again."""
+    def _work(self, ticket: Ticket | None = None) -> None:
+        """Read until a request is whole, answer it while another thread reads, and begin again.
+
+        With a ticket, answer that one's request first; a thread that hangs with it has lost its place to
+        this one.
+        """
         while True:
-            with self._reading:
-                connection = self._next()
+            connection: Connection | None
+            if ticket is not None:
+                connection = ticket.connection
+            else:
+                with self._reading:
+                    connection = self._next()
             if connection is None:
                 return
             while connection is not None:
-                self._serve(connection)
+                try:
+                    self._serve(connection, ticket)
+                except _Relieved:
+                    return
+                ticket = None
                 with self._lock:
                     connection = self._waiting.popleft() if self._waiting else None
                     self._busy -= connection is None
@@ -140,13 +161,15 @@ class Server:
         """Return the next client with a request for this thread; None at the end."""
         while not self._stopping:
             try:
-                for number, _ in self._events.poll(SWEEP_SECONDS, 1):
+                for number, _ in self._events.poll(self._tickets.wait(SWEEP_SECONDS), 1):
                     connection = self._event(number)
                     if connection is not None and self._is_for_this_thread(connection):
                         return connection
                 if time.monotonic() >= self._sweep_at:
                     self._sweep_at = time.monotonic() + SWEEP_SECONDS
                     self._sweep()
+                for ticket in self._tickets.late():
+                    self._relieve(ticket)
             except Exception as error:  # noqa: BLE001 - without a thread that reads nobody is answered
                 self._report(error)
         return None
@@ -166,6 +189,14 @@ class Server:
     def _more(self) -> None:
         threading.Thread(target=self._work, name=f"answer-{self._threads}", daemon=True).start()
         self._threads += 1
+
+    def _relieve(self, ticket: Ticket) -> None:
+        """Have another thread answer."""
+        try:
+            threading.Thread(target=self._work, args=(ticket,), name="answer-instead", daemon=True).start()
+        except RuntimeError:  # no thread is to be had now
+            ticket.due = time.monotonic() + SWEEP_SECONDS
+            self._tickets.add(ticket)
 
     def _event(self, number: int) -> Connection | None:
         """Take in what has come; return the client whose request is now whole."""
@@ -244,11 +275,17 @@ class Server:
             connection.close()
         return True
 
-    def _serve(self, connection: Connection) -> None:
-        """Answer the request of a client, and go on with it."""
+    def _serve(self, connection: Connection, ticket: Ticket | None) -> None:
+        """Answer the request of a client, and go on with it.
+
+        Raises:
+            _Relieved: another thread has the client now.
+        """
         keep = False
         try:
-            keep = self._answer(connection)
+            keep = self._answer(connection, ticket)
+        except _Relieved:
+            raise
         except Gone:
             pass
         except Exception as error:  # noqa: BLE001 - a thread that dies would be missing for good
@@ -268,14 +305,18 @@ class Server:
             with self._lock:  # after those that wait already
                 self._waiting.append(whole)
 
-    def _answer(self, connection: Connection) -> bool:
+    def _answer(self, connection: Connection, ticket: Ticket | None) -> bool:
         """Answer the first request that a client has sent; return whether it may send another."""
         request: Request | None = None
         try:
-            if connection.too_long:
-                raise BadRequest(431, "the request is too long")
-            request = parse(connection.take_head())
-            answer = self._guard.refusal(request) or self._safely(request)
+            if ticket is not None and self._relief is not None:
+                request = ticket.request
+                answer = self._claimed(ticket, self._safely(self._relief.instead, request))
+            else:
+                if connection.too_long:
+                    raise BadRequest(431, "the request is too long")
+                request = parse(connection.take_head())
+                answer = self._guard.refusal(request) or self._first(connection, request)
         except BadRequest as error:
             answer = line(error.status, error.words)
         keep = request is not None and request.keep_alive and not self._stopping
@@ -284,9 +325,34 @@ class Server:
             connection.close(polite=request is None)
         return keep
 
-    def _safely(self, request: Request) -> Answer:
+    def _first(self, connection: Connection, request: Request) -> Answer:
+        """Return the answer to a request that has just been read.
+
+        Raises:
+            _Relieved: it came too late.
+        """
+        seconds = self._relief.seconds(request) if self._relief is not None else 0.0
+        if self._relief is None or not seconds:
+            return self._safely(self._application, request)
+        ticket = Ticket(connection, request, time.monotonic() + seconds)
+        self._tickets.add(ticket)
+        answer = self._safely(self._relief.first, request)
+        self._tickets.discard(ticket)
+        return self._claimed(ticket, answer)
+
+    def _claimed(self, ticket: Ticket, answer: Answer) -> Answer:
+        """Return the answer of whoever is the first to have one.
+
+        Raises:
+            _Relieved: another one was.
+        """
+        if not ticket.claim():
+            raise _Relieved
+        return answer
+
+    def _safely(self, application: Callable[[Request], Answer], request: Request) -> Answer:
         try:
-            return self._application(request)
+            return application(request)
         except BadRequest as error:
             return line(error.status, error.words)
         except Exception as error:  # noqa: BLE001 - one page that fails must not cost the client its connection

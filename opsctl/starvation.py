@@ -6,7 +6,9 @@ target, and saying "hung" would blame the innocent.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -22,23 +24,45 @@ class Clock:
     """Measures how long the calling thread was kept waiting for a processor; made and read in that thread."""
 
     def __init__(self) -> None:
-        self._began, self._delay = time.monotonic(), _run_delay()
+        self._began, self._delay = time.monotonic(), _counters.own.run_delay()
 
     def kept_waiting(self) -> tuple[float, float]:
         """Return the seconds spent waiting for a processor, and those that passed in all."""
-        return max(_run_delay() - self._delay, 0.0), time.monotonic() - self._began
+        return max(_counters.own.run_delay() - self._delay, 0.0), time.monotonic() - self._began
 
 
-def _run_delay() -> float:
-    """Return this thread's wait for processors so far, in seconds; 0 where the kernel does not count it."""
-    try:
-        number = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)  # at every look: half of
-        try:  # the system calls that a file object makes
-            return int(os.read(number, 100).split()[1]) / 1e9
-        finally:
-            os.close(number)
-    except (OSError, ValueError, IndexError):
-        return 0.0
+class _Counter:
+    """The kernel's counts of one thread, kept open: opening them takes longer than many a look."""
+
+    def __init__(self) -> None:
+        self._number = -1
+        with contextlib.suppress(OSError):
+            self._number = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def run_delay(self) -> float:
+        """Return the seconds the thread has waited for processors; 0 where the kernel does not count."""
+        if self._number < 0:
+            return 0.0
+        try:
+            return int(os.pread(self._number, 100, 0).split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
+    def __del__(self) -> None:
+        """Give the descriptor back; the thread has ended."""
+        if self._number >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._number)
+
+
+class _Counters(threading.local):
+    """Each thread's own."""
+
+    def __init__(self) -> None:
+        self.own = _Counter()
+
+
+_counters = _Counters()
 
 
 def starved(facts: Facts, clock: Clock) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from exporters.looking import Lookout
+from exporters.relief import Relief
 from exporters.requests import Answer, Request
 from exporters.server import Guard, Server
 from opsctl.facts.base import Facts
@@ -30,20 +31,24 @@ def stack(services: dict[str, Any], **more: Any) -> Stack:
     return reader.parse(text.encode(), "shop.yml", Path("/"))
 
 
-def lookout(found: Stack, facts_of: Callable[[Assignment], Facts | None]) -> Lookout:
+def lookout(
+    found: Stack, facts_of: Callable[[Assignment], Facts | None], probe_seconds: float = LONG
+) -> Lookout:
     """Return a lookout whose probes are a function: no server is asked."""
 
     def looker(_stack: Stack, item: Assignment, *_: Any) -> Reading:
         facts = facts_of(item)
         return Reading(target=item.target, taken_at=datetime.now(UTC), duration_seconds=0.01, facts=facts)
 
-    return Lookout(found, looker, probe_seconds=LONG)
+    return Lookout(found, looker, probe_seconds)
 
 
 @contextlib.contextmanager
-def serving(application: Callable[[Request], Answer], guard: Guard | None = None) -> Iterator[Server]:
+def serving(
+    application: Callable[[Request], Answer], guard: Guard | None = None, relief: Relief | None = None
+) -> Iterator[Server]:
     """Serve on a free port in a thread of its own."""
-    server = Server(("127.0.0.1", 0), application, guard)
+    server = Server(("127.0.0.1", 0), application, guard, relief=relief)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

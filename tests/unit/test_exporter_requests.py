@@ -87,7 +87,7 @@ def test_gzip_is_used_where_it_is_accepted(header: str, accepted: bool) -> None:
 
 
 def test_an_answer_on_the_wire() -> None:
-    body = b"x 1\n" * 2000
+    body = b"x 1\n" * 5000
     asked = Request("GET", "/", headers={"accept-encoding": "gzip"})
     head, _, sent = encoded(Answer(200, body), asked, {"X-Frame-Options": "deny\r\nEvil: 1"}, True).partition(
         b"\r\n\r\n"

@@ -14,7 +14,7 @@ from exporters.requests import Answer, BadRequest, Request, line
 from tests.servers.base import wait_until
 from tests.unit.exporter import LONG, Client, ask, serving
 
-PAGE = b"up 1\n" * 1000
+PAGE = b"up 1\n" * 4000
 
 
 def application(request: Request) -> Answer:
