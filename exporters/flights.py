@@ -23,7 +23,7 @@ RETRY_SECONDS = 30.0
 GRACE_SECONDS = 0.5
 """How much later than due a flight is given up."""
 _LOOK_SECONDS = 0.1
-"""How often it is looked whether a flight that waits for a thread has one."""
+"""How often it is looked whether a flight that waits for a thread has one, and whether others hang."""
 
 
 class _Landing:
@@ -92,6 +92,7 @@ class Flights:
         self._changed = threading.Condition()
         self._waiting: deque[Flight] = deque()
         self._threads = self._idle = self._lost = self._lost_borrowed = 0
+        self._look_at = 0.0
         self._under_way: dict[Hashable, list[Flight]] = {}
 
     @property
@@ -132,7 +133,7 @@ class Flights:
             known = [flight for flight in self._under_way.get(key, []) if not flight.landed.is_set()]
             if known and not self._may_start_beside(known):
                 return known[-1]
-            if self._threads - self._lost >= self._size:
+            if self._threads - self._lost >= self._size and time.monotonic() >= self._look_at:
                 self._give_up_overdue()
             flight = Flight(work, seconds)
             self._under_way[key] = [*known, flight]
@@ -176,6 +177,7 @@ class Flights:
     def _give_up_overdue(self) -> None:
         """Give up what hangs and is not waited for any more: it must not hold the last threads."""
         now = time.monotonic()
+        self._look_at = now + _LOOK_SECONDS  # all are gone through: not once for each of many targets
         for flight in [flight for known in self._under_way.values() for flight in known]:
             if flight.due <= now:
                 self._give_up(flight)

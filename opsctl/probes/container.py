@@ -292,15 +292,19 @@ class Look:
         """Return whether the service is meant to end: others wait for that, or nothing speaks against it."""
         if self.compose.file and self.name in self.compose.file.one_shots:
             return True
-        spec, services = self.context.service, self.context.stack.spec.services
-        if _looked_at(spec) or spec.replicas > 1:
-            return False
-        if any(self.context.target.service in other.depends_on for other in services.values()):
+        spec = self.context.service
+        if _looked_at(spec) or spec.replicas > 1 or self.context.target.service in self._depended_on():
             return False
         return bool(instances) and all(
             item.restart_policy == "no" and not item.health and item.exit_code == 0 and not item.missing_ports
             for item in instances
         )
+
+    def _depended_on(self) -> frozenset[str]:
+        """Return the services that others depend on."""
+        services = self.context.stack.spec.services.values()
+        names = (name for service in services for name in service.depends_on)
+        return self.context.shared.once(("depended on",), lambda: frozenset(names))
 
     def _project(self) -> tuple[str, int, int, int]:
         """Return the first service, how many there are, how many run, how many ended with an error."""
