@@ -16,6 +16,7 @@ from opsctl.facts.http import ExpectedMetric, HttpFacts
 from opsctl.facts.http_details import HttpDetails
 from opsctl.probes.http_body import bad_dependencies, excerpt, metric_names, request_counts
 from opsctl.probes.http_exchange import MAX_BODY, Exchange, Route, exchange, split_address
+from opsctl.probes.remembering import earlier, for_metrics, memory
 from opsctl.stack.specs import HttpSpec
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ REPEATABLE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing; a POST is sent once, whatever it answers."""
 WINDOW_SECONDS = 1.0
 """Time between two readings of an application's request counters."""
+OLDEST_SECONDS = 300.0
+"""Counters of longer ago say nothing of now."""
 
 
 def probe(context: ProbeContext) -> HttpFacts:
@@ -191,6 +194,8 @@ def _window(context: ProbeContext, spec: HttpSpec, route: Route, first: Exchange
         return {}
     if before[1] == 0:
         return {"window_seconds": 0.0, "window_requests": before[0], "window_errors": 0.0}
+    if for_metrics(context):
+        return _since_the_last_look(context, before)
     if context.left < WINDOW_SECONDS + 0.5:
         return {}
     began = time.monotonic()
@@ -199,8 +204,28 @@ def _window(context: ProbeContext, spec: HttpSpec, route: Route, first: Exchange
     after = request_counts(second.body.decode("utf-8", "replace"))
     if second.connection.state != "ok" or after is None or after[0] < before[0]:
         return {}
+    return _changes(time.monotonic() - began, before, after, 1)
+
+
+def _since_the_last_look(context: ProbeContext, now: tuple[float, float]) -> dict[str, Any]:
+    """Compare the request counters with those of an earlier look: a scrape is not kept waiting."""
+    kept = memory(context)
+    if kept is None:
+        return {}
+    looks = kept["looks"] = kept.get("looks", 0) + 1
+    found = earlier(context, "request counts", (now, looks), WINDOW_SECONDS, OLDEST_SECONDS)
+    if found is None:
+        return {}
+    seconds, (before, looks_before) = found
+    return _changes(seconds, before, now, looks - looks_before) if now[0] >= before[0] else {}
+
+
+def _changes(
+    seconds: float, before: tuple[float, float], after: tuple[float, float], own: int
+) -> dict[str, Any]:
+    """Return the window between two readings of the counters; `own` requests in it were opsctl's. Pure."""
     return {
-        "window_seconds": round(time.monotonic() - began, 3),
-        "window_requests": max(after[0] - before[0] - 1, 0),  # one of them was ours
+        "window_seconds": round(seconds, 3),
+        "window_requests": max(after[0] - before[0] - own, 0),
         "window_errors": max(after[1] - before[1], 0),
     }

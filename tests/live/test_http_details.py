@@ -15,6 +15,7 @@ import pytest
 
 from opsctl.facts.http import HttpFacts
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
+from opsctl.probes import http as probing
 from opsctl.probes.http import probe
 from opsctl.stack.specs import HttpSpec
 from tests.servers.base import free_port
@@ -40,8 +41,8 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(pair: Pair | None = None) -> Iterator[int]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+def serving(pair: Pair | None = None, handler: type[Page] = Page) -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if pair is not None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(pair.certificate, pair.key)
@@ -104,3 +105,39 @@ def test_what_was_not_answered_is_not_told() -> None:
 def test_a_diagnosis_keeps_none_of_it() -> None:
     with serving() as port:
         assert read(HttpSpec(url=f"http://127.0.0.1:{port}/"), detail="").details is None
+
+
+class Counted(Page):
+    """Prometheus text of an application: each time it is asked it has answered ten more, three with 500."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        lines = [
+            f'http_requests_total{{status="{code}"}} {n * self.asked}' for code, n in (("200", 7), ("500", 3))
+        ]
+        body = ("\n".join(lines) + "\n").encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_scrape_compares_with_the_look_before_and_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "WINDOW_SECONDS", 0.0)
+    kept: dict[str, Any] = {}
+
+    class Handler(Counted):
+        asked = 0
+
+    with serving(handler=Handler) as port:
+        spec = HttpSpec(url=f"http://127.0.0.1:{port}/metrics", metrics=["http_requests_total"])
+        context = dataclasses.replace(
+            context_for("http", spec, Path("/"), 60.0), options={"detail": "metrics", "kept": kept}
+        )
+        found = [probe(context) for _ in range(3)]
+        assert Handler.asked == 3
+    assert found[0].window_requests is None
+    # one of the ten was opsctl's own
+    assert [(item.window_requests, item.window_errors) for item in found[1:]] == [(9, 3), (9, 3)]
