@@ -9,7 +9,16 @@ import tempfile
 
 from tabulate import tabulate
 
-NAMES = ("startup", "whole_look", "many_targets", "exporters", "many_containers", "many_units", "following")
+NAMES = (
+    "startup",
+    "whole_look",
+    "many_targets",
+    "exporters",
+    "many_databases",
+    "many_containers",
+    "many_units",
+    "following",
+)
 
 
 def keep_bytecode(folder: str) -> None:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MEMORY = 20_000
 """How many label texts are remembered in their written form."""
-_RECORDS = 500
-"""Of how many records the beginnings of the lines are remembered: small pages, which are asked for most,
-are written from them; of large ones they would take more memory than the time is worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,7 @@ class _Line:
     """How a field becomes a line: the template takes the labels' texts, in their order."""
 
     field: str
+    name: str
     family: str
     header: str
     template: str
@@ -41,6 +39,11 @@ class _Line:
     metric: Metric
     beside: tuple[int, ...] = ()
     """Texts that may be empty; the label is then left out."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether its labels are those of the record and no others."""
+        return self.chosen is None and not (self.mapping or self.beside or self.metric.labels)
 
     def begin(self, texts: tuple[str, ...]) -> str:
         """Return the line up to its number."""
@@ -58,13 +61,15 @@ class _InfoLine:
 class _Plan:
     """A record's lines under given labels; `sources` says where each label's text comes from.
 
-    `beside` are the fields whose texts follow those of the labels.
+    `labels` takes the labels' texts; `beside` are the fields whose texts follow those of the labels.
     """
 
     names: tuple[str, ...]
+    labels: str
     sources: tuple[tuple[str, int], ...]
     beside: tuple[str, ...]
-    lines: tuple[_Line, ...]
+    lines: tuple[tuple[_Line, bool], ...]
+    """Each with whether it is plain."""
     infos: tuple[_InfoLine, ...]
     children: tuple[tuple[str, bool, _Plan], ...]
 
@@ -79,19 +84,23 @@ def _plan(record: type[msgspec.Struct], outer: tuple[str, ...]) -> _Plan:
     for field, info in declared.infos:
         infos.setdefault(info.name, (info, []))[1].append((field, info.label))
     beside = tuple(sorted({field for number in declared.numbers for field in number.metric.beside.values()}))
+    lines = [_line(number.field, number.metric, number.mapping, names, beside) for number in declared.numbers]
     return _Plan(
         names,
+        _braces([f'{name}="%s"' for name in names]),
         sources,
         beside,
-        tuple(
-            _line(number.field, number.metric, number.mapping, names, beside) for number in declared.numbers
-        ),
+        tuple((line, line.plain) for line in lines),
         tuple(
             _InfoLine(name, _header(name, info.type, info.help), tuple(fields))
             for name, (info, fields) in infos.items()
         ),
         tuple((child.field, child.many, _plan(child.record, names)) for child in declared.children),
     )
+
+
+def _braces(pairs: list[str]) -> str:
+    return f"{{{','.join(pairs)}}} " if pairs else " "
 
 
 def _header(name: str, type: str, help: str) -> str:
@@ -118,9 +127,10 @@ def _line(
             parts.append(f'{name}="{_escaped(source)}"'.replace("%", "%%"))
     return _Line(
         field,
+        metric.name,
         metric.heading,
         _header(metric.heading, metric.type, metric.help),
-        f"{metric.name}{{{','.join(parts)}}} " if parts else f"{metric.name} ",
+        metric.name.replace("%", "%%") + _braces(parts),
         None if chosen == list(range(len(names))) else tuple(chosen),
         mapping,
         metric,
@@ -164,25 +174,12 @@ class LabelTexts:
     def __init__(self, clean: Callable[[str], str] = str, version: Callable[[], int] = int) -> None:
         self._clean, self._version = clean, version
         self._known: dict[str, str] = {}
-        self._beginnings: dict[tuple[int, tuple[str, ...]], list[str | None]] = {}
         self._of = version()
 
     def refresh(self) -> None:
         """Forget what was cleaned when less was known to be secret."""
         if len(self._known) > _MEMORY or self._of != self._version():
-            self._of, self._known, self._beginnings = self._version(), {}, {}
-        if len(self._beginnings) >= _RECORDS:  # what is there no more gives its place
-            self._beginnings = {}
-
-    def beginnings(self, plan: _Plan, labels: tuple[str, ...]) -> list[str | None]:
-        """Return the lines of a record up to their numbers, to be filled in; None where not yet known."""
-        key = id(plan), labels  # plans stay for good
-        known = self._beginnings.get(key)
-        if known is None:
-            known = [None] * len(plan.lines)
-            if len(self._beginnings) < _RECORDS:
-                self._beginnings[key] = known
-        return known
+            self._of, self._known = self._version(), {}
 
     def __call__(self, value: Any) -> str:
         """Return the text for between the quotes; empty for a value that is not there."""
@@ -194,13 +191,37 @@ class LabelTexts:
         return known
 
 
+class _Family:
+    """The lines of one family; a series is there once, the first one wins.
+
+    As long as all come from one declaration, with other labels each, none can be there already.
+    """
+
+    __slots__ = ("_seen", "header", "lines", "only")
+
+    def __init__(self, header: str, only: _Line | None = None) -> None:
+        self.header, self.only = header, only
+        self.lines: list[str] = []
+        self._seen: set[str] | None = None
+
+    def put(self, begin: str, number: str) -> None:
+        """Add a line, unless its series is there already."""
+        if self._seen is None:
+            self._seen, self.only = {line[: line.rindex(" ") + 1] for line in self.lines}, None
+        if begin not in self._seen:
+            self._seen.add(begin)
+            self.lines.append(f"{begin}{number}\n")
+
+
 class Page:
     """One page of exposition: families together, each series once, the first one wins."""
 
     def __init__(self, texts: LabelTexts | None = None) -> None:
         self._texts = texts or LabelTexts()
         self._texts.refresh()
-        self._families: dict[str, tuple[str, dict[str, str]]] = {}
+        self._families: dict[str, _Family] = {}
+        self._records: set[tuple[int, tuple[str, ...]]] = set()
+        """Plan (they stay for good) and labels of what is there."""
 
     def add(self, record: msgspec.Struct, base: Mapping[str, str] | None = None) -> None:
         """Add what a facts record declares; `base` labels go to all of it, where it has none of that name."""
@@ -216,14 +237,14 @@ class Page:
 
     def series(self) -> int:
         """Return how many series there are."""
-        return sum(len(series) for _, series in self._families.values())
+        return sum(len(family.lines) for family in self._families.values())
 
     def encoded(self) -> bytes:
         """Return the page; bytes of file names that are no UTF-8 become question marks."""
         parts: list[str] = []
-        for header, series in self._families.values():
-            parts.append(header)
-            parts += [f"{line}{value}\n" for line, value in series.items()]
+        for family in self._families.values():
+            parts.append(family.header)
+            parts += family.lines
         return "".join(parts).encode("utf-8", "replace")
 
     def _put(self, line: _Line, texts: tuple[str, ...], value: Any) -> None:
@@ -232,41 +253,38 @@ class Page:
             return
         family = self._families.get(line.family)
         if family is None:
-            family = self._families[line.family] = (line.header, {})
-        family[1].setdefault(line.begin(texts), number)
+            family = self._families[line.family] = _Family(line.header)
+        family.put(line.begin(texts), number)
 
     def _add(self, plan: _Plan, record: Any, outer: tuple[str, ...]) -> None:
         texts = self._texts
         labels = tuple(
             [texts(getattr(record, field)) if field else outer[index] for field, index in plan.sources]
         )
+        key = id(plan), labels
+        new = key not in self._records
+        self._records.add(key)
         values = labels
         if plan.beside:
             values += tuple([texts(getattr(record, field)) for field in plan.beside])
-        families, beginnings = self._families, texts.beginnings(plan, labels)
-        for index, line in enumerate(plan.lines):
+        families, braces = self._families, plan.labels % labels
+        for line, plain in plan.lines:
             value = getattr(record, line.field)
             if value is None:
                 continue
-            if line.beside and not all(values[place] for place in line.beside):
-                line = _without(line, plan, values)
-            if line.mapping:
-                for key, item in value.items():
-                    self._put(line, (*values, texts(key)), item)
-                continue
-            if plan.lines[index].beside:
-                self._put(line, labels if line.chosen is None else values, value)
+            if not plain:
+                self._special(plan, line, values, value)
                 continue
             number = str(value) if type(value) is int else number_text(value)  # most are whole
             if number is None:
                 continue
-            begin = beginnings[index]
-            if begin is None:
-                begin = beginnings[index] = line.begin(labels)
             family = families.get(line.family)
             if family is None:
-                family = families[line.family] = (line.header, {})
-            family[1].setdefault(begin, number)
+                family = families[line.family] = _Family(line.header, line)
+            if new and family.only is line:
+                family.lines.append(f"{line.name}{braces}{number}\n")
+            else:
+                family.put(line.name + braces, number)
         for info in plan.infos:
             self._info(info, plan, record, labels)
         for field, many, child in plan.children:
@@ -276,11 +294,22 @@ class Page:
             for item in inner if many else (inner,):
                 self._add(child, item, labels)
 
+    def _special(self, plan: _Plan, line: _Line, values: tuple[str, ...], value: Any) -> None:
+        """Add the lines of a field that have other labels than the record."""
+        if line.beside and not all(values[place] for place in line.beside):
+            line = _without(line, plan, values)
+        if line.mapping:
+            for key, item in value.items():
+                self._put(line, (*values, self._texts(key)), item)
+        else:
+            self._put(line, values if line.chosen is not None else values[: len(plan.names)], value)
+
     def _info(self, info: _InfoLine, plan: _Plan, record: Any, labels: tuple[str, ...]) -> None:
         own = {label: self._texts(text) for field, label in info.fields if (text := getattr(record, field))}
         if not own:
             return
         pairs = {**dict(zip(plan.names, labels, strict=True)), **own}
-        inside = ",".join(f'{name}="{text}"' for name, text in sorted(pairs.items()))
-        family = self._families.setdefault(info.family, (info.header, {}))
-        family[1].setdefault(f"{info.family}{{{inside}}} ", "1")
+        family = self._families.get(info.family)
+        if family is None:
+            family = self._families[info.family] = _Family(info.header)
+        family.put(info.family + _braces([f'{name}="{text}"' for name, text in sorted(pairs.items())]), "1")
