@@ -115,11 +115,11 @@ class Application:
         try:
             until = time.monotonic() + seconds_for(request, self._own_seconds)
             if not counted:
-                return Answer(200, pages[request.path](request, until).encoded(), CONTENT_TYPE)
+                return Answer(200, pages[request.path](request, until).parts(), CONTENT_TYPE)
             with self._counted(request.path) as path:
                 page = pages[request.path](request, until)
                 path.series = page.series()
-                return Answer(200, page.encoded(), CONTENT_TYPE)
+                return Answer(200, page.parts(), CONTENT_TYPE)
         except BadRequest as error:
             return line(error.status, error.words)
         except _Busy:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opsctl.metrics import declaration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import msgspec
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MEMORY = 20_000
 """How many label texts are remembered in their written form."""
+_PART = 2000
+"""Lines of a piece of a page, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +243,18 @@ class Page:
 
     def encoded(self) -> bytes:
         """Return the page; bytes of file names that are no UTF-8 become question marks."""
-        parts: list[str] = []
+        return b"".join(self.parts())
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the page piece by piece: a large one is never in memory whole."""
+        lines: list[str] = []
         for family in self._families.values():
-            parts.append(family.header)
-            parts += family.lines
-        return "".join(parts).encode("utf-8", "replace")
+            lines.append(family.header)
+            lines += family.lines
+            if len(lines) >= _PART:
+                yield "".join(lines).encode("utf-8", "replace")
+                lines.clear()
+        yield "".join(lines).encode("utf-8", "replace")
 
     def _put(self, line: _Line, texts: tuple[str, ...], value: Any) -> None:
         number = number_text(value)

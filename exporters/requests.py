@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MOST_HEAD_BYTES = 16 * 1024
 MOST_HEADERS = 100
@@ -76,7 +77,8 @@ class Answer:
     """What is sent back."""
 
     status: int
-    body: bytes
+    body: bytes | Iterator[bytes]
+    """Whole, or in pieces; of several the first is longer than `GZIP_FROM_BYTES`."""
     content_type: str = PLAIN
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -152,10 +154,10 @@ def accepts_gzip(header: str) -> bool:
     return False
 
 
-def gzipped(body: bytes) -> bytes:
+def gzipped(pieces: Iterable[bytes]) -> bytes:
     """Return the body as gzip; quick rather than small."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return packer.compress(body) + packer.flush()
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
 
 
 def encoded(answer: Answer, request: Request | None, more: Mapping[str, str], keep_alive: bool) -> bytes:
@@ -168,12 +170,16 @@ def encoded(answer: Answer, request: Request | None, more: Mapping[str, str], ke
         keep_alive: whether the connection stays open.
     """
     headers = {"Content-Type": answer.content_type, **more, **answer.headers}
-    body = answer.body
+    pieces = iter((answer.body,)) if isinstance(answer.body, bytes) else answer.body
+    body = next(pieces, b"")
     if len(body) >= GZIP_FROM_BYTES:
         headers["Vary"] = "Accept-Encoding"
+        pieces = itertools.chain((body,), pieces)
         if request is not None and accepts_gzip(request.headers.get("accept-encoding", "")):
-            body = gzipped(body)
+            body = gzipped(pieces)
             headers["Content-Encoding"] = "gzip"
+        else:
+            body = b"".join(pieces)
     headers["Content-Length"] = str(len(body))
     if not keep_alive:
         headers["Connection"] = "close"

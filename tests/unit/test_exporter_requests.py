@@ -86,6 +86,16 @@ def test_gzip_is_used_where_it_is_accepted(header: str, accepted: bool) -> None:
     assert accepts_gzip(header) is accepted
 
 
+@pytest.mark.parametrize("accepted", ["gzip", ""])
+def test_a_body_in_pieces(accepted: str) -> None:
+    pieces = [b"a 1\n" * 5000, b"b 2\n" * 3, b"c 3\n" * 5000]
+    asked = Request("GET", "/", headers={"accept-encoding": accepted})
+    head, _, sent = encoded(Answer(200, iter(pieces)), asked, {}, True).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(sent)}".encode() in head
+    assert (gzip.decompress(sent) if accepted else sent) == b"".join(pieces)
+    assert encoded(Answer(200, iter([])), asked, {}, True).endswith(b"Content-Length: 0\r\n\r\n")
+
+
 def test_an_answer_on_the_wire() -> None:
     body = b"x 1\n" * 5000
     asked = Request("GET", "/", headers={"accept-encoding": "gzip"})
