@@ -77,9 +77,12 @@ class System:
         self.server.wait(self.healthy_script(), f"{self.name} healthy", seconds)
 
     def forget(self) -> None:
-        """Empty the logs, so that one fault's traces do not become the next one's evidence."""
+        """Empty the logs, so that one fault's traces do not become the next one's evidence.
+
+        Those that logrotate has put aside meanwhile are read by opsctl as well.
+        """
         self.server.sh(
-            "find /var/log -name '*.log' -type f -exec truncate -s 0 {} + ;"
+            "find /var/log '(' -name '*.log' -o -name '*.log.1' ')' -type f -exec truncate -s 0 {} + ;"
             "journalctl --rotate >/dev/null 2>&1; journalctl --vacuum-time=1s >/dev/null 2>&1; true",
             check=False,
         )
