@@ -36,7 +36,7 @@ class Connection:
         self.wants_write = False
         self.number = self.sock.fileno()
         self.watched = False
-        """Whether the thread that reads is told when something comes; no other thread may then touch it."""
+        """Whether a thread that reads is told when something comes; no other thread may then touch it."""
         self.ends = time.monotonic() + HEAD_SECONDS
 
     @property

@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server: of its threads one reads from all clients, the others answer.
+"""A small HTTP/1.1 server: threads that all read from all clients, and answer what they have read.
 
-The thread that has read a request answers it, and another one reads on: no request waits for a change of
-threads, which takes longer than many an answer. Where it hangs, another one answers in its place.
+The kernel gives each client's bytes to one of those that wait: no request waits for a change of threads,
+which takes longer than many an answer. Where a thread hangs, another one answers in its place.
 A client that sends slowly or not at all costs no thread; one that reads slowly costs one for
 `SEND_SECONDS`. Connections, threads, request sizes and times are all bounded.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from opsctl.redact import Redactor
 
 THREADS = 16
-"""How many answer at once; one more reads."""
+"""How many answer at once; one more reads. They are made when all others are busy."""
 MOST_CONNECTIONS = 256
 SWEEP_SECONDS = 1.0
 
@@ -103,9 +103,8 @@ class Server:
         """For what follows."""
         self._connections: dict[int, Connection] = {}
         self._waiting: deque[Connection] = deque()
-        self._threads = self._busy = 0
-        self._reading = threading.Lock()
-        """Held by the thread that reads."""
+        self._threads = self._busy = self._reading = 0
+        self._none_reads = threading.Condition(self._lock)
         self._relief, self._tickets = relief, Tickets()
         self._sweep_at = 0.0
         self._stopping = False
@@ -122,15 +121,16 @@ class Server:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        self._events.register(self._listener, select.EPOLLIN)
+        self._events.register(self._listener, select.EPOLLIN | select.EPOLLONESHOT)  # one accepts at a time
         self._events.register(self._wakened, select.EPOLLIN)
         with self._lock:
             self._more()
         try:
-            select.select([self._wakened], [], [])  # nobody takes the byte: the one who reads sees it too
+            select.select([self._wakened], [], [])  # nobody takes the byte: those who read see it too
         finally:
-            with self._reading:
-                self._close()
+            with self._none_reads:
+                self._none_reads.wait_for(lambda: not self._reading, 2 * SWEEP_SECONDS)
+            self._close()
 
     def _work(self, ticket: Ticket | None = None) -> None:
         """Read until a request is whole, answer it while another thread reads, and begin again.
@@ -139,12 +139,7 @@ class Server:
         this one.
         """
         while True:
-            connection: Connection | None
-            if ticket is not None:
-                connection = ticket.connection
-            else:
-                with self._reading:
-                    connection = self._next()
+            connection = ticket.connection if ticket is not None else self._next()
             if connection is None:
                 return
             while connection is not None:
@@ -159,20 +154,34 @@ class Server:
 
     def _next(self) -> Connection | None:
         """Return the next client with a request for this thread; None at the end."""
-        while not self._stopping:
-            try:
-                for number, _ in self._events.poll(self._tickets.wait(SWEEP_SECONDS), 1):
-                    connection = self._event(number)
+        with self._lock:
+            self._reading += 1
+        try:
+            while not self._stopping:
+                try:
+                    connection = self._read_once()
                     if connection is not None and self._is_for_this_thread(connection):
                         return connection
-                if time.monotonic() >= self._sweep_at:
-                    self._sweep_at = time.monotonic() + SWEEP_SECONDS
-                    self._sweep()
-                for ticket in self._tickets.late():
-                    self._relieve(ticket)
-            except Exception as error:  # noqa: BLE001 - without a thread that reads nobody is answered
-                self._report(error)
+                except Exception as error:  # noqa: BLE001 - without threads that read nobody is answered
+                    self._report(error)
+        finally:
+            with self._none_reads:
+                self._reading -= 1
+                if self._stopping:
+                    self._none_reads.notify_all()
         return None
+
+    def _read_once(self) -> Connection | None:
+        """Wait for one event; return the client whose request is now whole. See after what is late."""
+        found: Connection | None = None
+        for number, _ in self._events.poll(self._tickets.wait(SWEEP_SECONDS), 1):
+            found = self._event(number)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + SWEEP_SECONDS
+            self._sweep()
+        for ticket in self._tickets.late():
+            self._relieve(ticket)
+        return found
 
     def _is_for_this_thread(self, connection: Connection) -> bool:
         """Return whether this thread may answer; as many as may are answering already where not."""
@@ -201,12 +210,15 @@ class Server:
     def _event(self, number: int) -> Connection | None:
         """Take in what has come; return the client whose request is now whole."""
         if number == self._listener.fileno():
-            self._accept()
-            return None
-        connection = self._connections.get(number)
-        if connection is None:  # the end, or one that was let go meanwhile
+            try:
+                self._accept()
+            finally:
+                self._events.modify(self._listener, select.EPOLLIN | select.EPOLLONESHOT)
             return None
         with self._lock:
+            connection = self._connections.get(number)
+            if connection is None or not connection.watched:  # the end, or its number is another's by now
+                return None
             connection.watched = False
         return self._read(connection)
 
@@ -250,7 +262,7 @@ class Server:
         return None
 
     def _watch(self, connection: Connection) -> None:
-        """Have the thread that reads told, once, when the client sends more."""
+        """Have one of those that read told, once, when the client sends more."""
         events = select.EPOLLOUT if connection.wants_write else select.EPOLLIN
         with self._lock:
             if self._connections.get(connection.number) is connection:

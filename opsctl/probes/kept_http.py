@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 from opsctl.facts.base import Connection
 from opsctl.probes.connection import connection_state
 from opsctl.probes.http_exchange import USER_AGENT, connect_any, lookup
-from opsctl.probes.short_exchange import NotPlain, short_exchange
+from opsctl.probes.short_exchange import NotPlain, bound, short_exchange
 
 if TYPE_CHECKING:
     import socket
 
 MOST_BODY = 64 * 1024
+NEARLY = 0.9
+"""Of the time that is left: a time-out that is this near to it is not set anew."""
 
 
 class KeptHttp:
@@ -42,6 +44,8 @@ class KeptHttp:
         self._request = "\r\n".join((*lines, "", "")).encode("ascii", "replace")
         self._plain = all(line.isascii() and line.isprintable() for line in lines) and " " not in self._path
         """Whether the answers so far were of the short kind."""
+        self._bound = 0.0
+        """After how many seconds the kernel ends a wait of the connection; 0 where Python does."""
 
     def ask(self, seconds: float, method: str = "GET") -> tuple[Connection, int, bytes]:
         """Return how it ended, the status code (0 for none) and the body. Never raises."""
@@ -69,14 +73,14 @@ class KeptHttp:
             left = ends - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
-            connection.sock.settimeout(left)
             if self._plain and method == "GET":
                 try:
-                    return self._ask_plainly(connection.sock, ends)
+                    return self._ask_plainly(connection.sock, left, ends)
                 except NotPlain:
                     self._plain = False
                     self.close()
                     return self._ask(ends, method)
+            connection.sock.settimeout(left)
             headers = {"Host": self._host, "User-Agent": USER_AGENT, "Accept": "*/*"}
             connection.request(method, self._path, headers=headers)
             answer = connection.getresponse()
@@ -88,7 +92,10 @@ class KeptHttp:
             self.close()
             raise
 
-    def _ask_plainly(self, stream: socket.socket, ends: float) -> tuple[int, bytes]:
+    def _ask_plainly(self, stream: socket.socket, left: float, ends: float) -> tuple[int, bytes]:
+        if stream.gettimeout() is not None or not NEARLY * left <= self._bound <= left:
+            self._bound = (1 + NEARLY) / 2 * left
+            bound(stream, self._bound)
         status, body, again = short_exchange(stream, self._request, ends, MOST_BODY)
         if not again:
             self.close()

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
+import struct
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import socket
 
 MOST_HEAD = 16 * 1024
 _PLAIN = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)[ \r]")
@@ -29,7 +27,8 @@ def short_exchange(stream: socket.socket, request: bytes, ends: float, most: int
     """Send a request and return its answer: status, body, and whether the connection may be used again.
 
     Args:
-        stream: connected; nothing of an earlier answer may be left in it.
+        stream: connected, with a time-out of its own until the first byte; nothing of an earlier answer
+            may be left in it.
         request: a GET request, whole.
         ends: until when, in seconds of the monotonic clock.
         most: bytes of the body at most.
@@ -38,26 +37,27 @@ def short_exchange(stream: socket.socket, request: bytes, ends: float, most: int
         NotPlain: the answer has no length, or is longer than `most`.
         OSError: the connection broke or the time is over; `RemoteDisconnected` before the first byte.
     """
-    _hurry(stream, ends)
-    stream.sendall(request)
-    data = b""
+    try:
+        stream.sendall(request)
+        data = _part(stream, b"")  # most answers come whole
+    except BlockingIOError:  # what the kernel calls a time-out of its own
+        raise TimeoutError("timed out") from None
     while (end := data.find(b"\r\n\r\n")) < 0:
         if len(data) > MOST_HEAD:
             raise NotPlain
-        data += _part(stream, ends, data)
+        data += _hurried_part(stream, ends, data)
     head, body = data[:end], data[end + 4 :]
     status, length = _PLAIN.match(head), _LENGTH.findall(head)
     if status is None or len(length) != 1 or int(length[0]) > most or _CODED.search(head):
         raise NotPlain
     while len(body) < int(length[0]):
-        body += _part(stream, ends, data)
+        body += _hurried_part(stream, ends, data)
     if len(body) > int(length[0]):
         raise NotPlain
     return int(status.group(1)), body, _LAST.search(head) is None
 
 
-def _part(stream: socket.socket, ends: float, before: bytes) -> bytes:
-    _hurry(stream, ends)
+def _part(stream: socket.socket, before: bytes) -> bytes:
     part = stream.recv(65536)
     if part:
         return part
@@ -66,8 +66,22 @@ def _part(stream: socket.socket, ends: float, before: bytes) -> bytes:
     raise http.client.RemoteDisconnected("Remote end closed connection without response")
 
 
-def _hurry(stream: socket.socket, ends: float) -> None:
+def _hurried_part(stream: socket.socket, ends: float, before: bytes) -> bytes:
     left = ends - time.monotonic()
     if left <= 0:
         raise TimeoutError("timed out")
     stream.settimeout(left)
+    return _part(stream, before)
+
+
+def bound(stream: socket.socket, seconds: float) -> None:
+    """Have the kernel end every wait of a socket after so long; Python's way takes a system call more each.
+
+    Raises:
+        OSError: the socket is of no use any more.
+    """
+    whole = int(seconds)
+    value = struct.pack("ll", whole, int((seconds - whole) * 1e6))
+    stream.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        stream.setsockopt(socket.SOL_SOCKET, option, value)

@@ -176,3 +176,37 @@ def test_a_client_that_goes_away_harms_nobody() -> None:
                 gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset, not closed
         assert ask(running.port, "/")[0] == 200
         wait_until(lambda: running.connections() == 0, "forgotten", LONG)
+
+
+def test_clients_that_come_and_go_all_get_their_own_answers(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Threads that read side by side never answer the wrong client, not even where numbers are used again."""
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.001)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.01)
+
+    def echo(request: Request) -> Answer:
+        return line(200, request.path)
+
+    wrong: list[str] = []
+
+    def visit(port: int, who: int) -> None:
+        for turn in range(15):
+            with Client(port) as client:
+                for number in range(turn % 4 + 1):
+                    path = f"/{who}-{turn}-{number}"
+                    with contextlib.suppress(OSError):  # it was idle too long
+                        status, _, body = client.ask(path)
+                        if status and body != f"{path}\n".encode():
+                            wrong.append(f"{path}: {status} {body!r}")
+
+    with serving(echo) as running:
+        visitors = [threading.Thread(target=visit, args=(running.port, who)) for who in range(12)]
+        for visitor in visitors:
+            visitor.start()
+        for visitor in visitors:
+            visitor.join(LONG)
+        assert wrong == []
+        wait_until(lambda: running.connections() == 0, "all let go", LONG)
+        assert ask(running.port, "/after")[2] == b"/after\n"
+    assert "fault" not in capfd.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -64,6 +65,21 @@ def test_chunks_are_read_as_well_over_a_second_connection() -> None:
 def test_a_connection_that_the_server_ends_is_replaced() -> None:
     assert asked(LAST, 2) == 6
     assert asked(PLAIN, 2) == 3
+
+
+def test_silence_ends_in_time_and_the_next_question_has_its_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kept = KeptHttp(f"http://127.0.0.1:{silent.getsockname()[1]}/status")
+        for seconds in (0.4, 0.1, 0.2):
+            connection, status, _ = kept.ask(seconds)
+            assert (connection.state, status) == ("timeout", 0)
+        kept.close()
+    with serving(PLAIN, 100) as (url, made):
+        kept = KeptHttp(url)
+        for seconds in (0.5, LONG, LONG, 0.5):
+            assert kept.ask(seconds)[1] == 200
+        kept.close()
+        assert len(made) == 1
 
 
 def test_nobody_there_and_no_answer_are_told_apart() -> None:
