@@ -38,6 +38,7 @@ from opsctl.probes.remembering import for_metrics
 
 if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
+    from opsctl.probes.container_cgroup import Files
     from opsctl.stack.specs import ServiceSpec
 
 MAX_INSTANCES = 100
@@ -135,7 +136,7 @@ class Look:
         self.context.redactor.add_environment(running, secret)
         values |= self._wanted(inspected, values)
         values |= self._environment(running)
-        values |= self._resources(values)
+        values |= self._resources(state, identity, values["memory_limit"])
         values["log_bytes"] = self._log_bytes(self._log_path(inspected, values["log_driver"]))
         unwell = state != "running" or values.get("health") == "unhealthy"
         if unwell or values["restart_count"] or values.get("oom_kills"):
@@ -156,16 +157,18 @@ class Look:
         key = ("docker incidents", self.engine.endpoint)
         return self.context.shared.once(key, lambda: recent(self.engine, time.time()))
 
-    def _resources(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _resources(
+        self, state: str, identity: str, memory_limit: int | None, files: Files | None = None
+    ) -> dict[str, Any]:
         """Return memory and CPU figures of a running container."""
-        if values["state"] not in ("running", "paused"):
+        if state not in ("running", "paused"):
             return {}
-        group = self.groups.get(values["id"])
+        group = self.groups.get(identity)
         if group is not None:
-            found = memory_values(group)
-            cpu = cpu_values(group)
-        elif values["memory_limit"]:
-            found, cpu = self._stats(values["id"])
+            found = memory_values(group, files)
+            cpu = cpu_values(group, files)
+        elif memory_limit:
+            found, cpu = self._stats(identity)
         else:
             return {}
         if cpu is not None:

@@ -85,26 +85,45 @@ def folder_of(base: Path, path: str, identity: str) -> Path | None:
     return None
 
 
-def memory_values(group: ControlGroup) -> dict[str, Any]:
+class Files:
+    """What is read of control groups in one look: a file that several figures stand in is read once."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[Path, dict[str, int]] = {}
+
+    def number(self, path: Path) -> int | None:
+        """Return the number of a one-number file; None where it cannot be read, or means no limit."""
+        return parse_number(read_text(path) or "")
+
+    def pairs(self, path: Path) -> dict[str, int]:
+        """Return the numbers of a `name value` file; none where it cannot be read."""
+        known = self._pairs.get(path)
+        if known is None:
+            known = self._pairs[path] = parse_pairs(read_text(path) or "")
+        return known
+
+
+def memory_values(group: ControlGroup, files: Files | None = None) -> dict[str, Any]:
     """Return the fields of `Instance` about memory that could be read."""
     if group.memory is None:
         return {}
+    files = files or Files()
     names = (
         ("memory.current", "memory.events")
         if group.unified
         else ("memory.usage_in_bytes", "memory.oom_control")
     )
-    usage = parse_number(read_text(group.memory / names[0]) or "")
-    kills = parse_pairs(read_text(group.memory / names[1]) or "").get("oom_kill")
-    stat = parse_pairs(read_text(group.memory / "memory.stat") or "")
+    usage = files.number(group.memory / names[0])
+    kills = files.pairs(group.memory / names[1]).get("oom_kill")
+    stat = files.pairs(group.memory / "memory.stat")
     idle = stat.get("inactive_file" if group.unified else "total_inactive_file")
     working = max(usage - idle, 0) if usage is not None and idle is not None else None
     return {"memory_usage": usage, "memory_working_set": working, "oom_kills": kills}
 
 
-def cpu_values(group: ControlGroup) -> tuple[int, int] | None:
+def cpu_values(group: ControlGroup, files: Files | None = None) -> tuple[int, int] | None:
     """Return (periods, throttled periods), None where they cannot be read."""
-    stat = parse_pairs(read_text(group.cpu / "cpu.stat") or "") if group.cpu else {}
+    stat = (files or Files()).pairs(group.cpu / "cpu.stat") if group.cpu else {}
     if "nr_periods" not in stat or "nr_throttled" not in stat:
         return None
     return stat["nr_periods"], stat["nr_throttled"]

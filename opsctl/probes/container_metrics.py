@@ -6,6 +6,7 @@ is sampled twice: what a diagnosis waits a second for is compared with the look 
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from opsctl.probes.container import THROTTLE_WINDOW_SECONDS, Look, control_group_of
-from opsctl.probes.container_cgroup import read_text, throttled_ratio
+from opsctl.probes.container_cgroup import Files, read_text, throttled_ratio
 from opsctl.probes.container_usage import source, usage
 from opsctl.probes.remembering import earlier, memory
 
@@ -30,6 +31,11 @@ KEPT_SECONDS = 120.0
 """`docker update` changes limits without a trace in the list: they are known this much later at most."""
 CHECKED_SECONDS = 30.0
 """The same for a container with a health check, whose failures are counted before it is unhealthy."""
+
+LONGEST_TURN_SECONDS = 0.3
+"""A service whose files hang does not keep the others waiting for longer."""
+_ONE_READS = threading.Lock()
+"""Dozens of small files each: threads that read them side by side mostly fight for the interpreter's lock."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,13 @@ class MetricsLook(Look):
                 self.problems += [one for one in known[identity].problems if one not in self.problems]
         for gone in known.keys() - listed.keys():
             del known[gone]
-        return self._throttling_between([self._refreshed(item) for item in known.values()])
+        alone = _ONE_READS.acquire(timeout=LONGEST_TURN_SECONDS)
+        try:
+            refreshed = [self._refreshed(item) for item in known.values()]
+        finally:
+            if alone:
+                _ONE_READS.release()
+        return self._throttling_between(refreshed)
 
     def _known(self, item: dict[str, Any]) -> Known | None:
         inspected = self._inspect(item)
@@ -125,9 +137,10 @@ class MetricsLook(Look):
         """Return a container with its figures of now."""
         values: dict[str, Any] = {"log_bytes": self._log_bytes(known.log_path)}
         if known.source is not None:
-            self.groups[known.instance.id] = known.group
-            values |= self._resources(msgspec.structs.asdict(known.instance))
-            values["usage"] = usage(known.source)
+            instance, files = known.instance, Files()
+            self.groups[instance.id] = known.group
+            values |= self._resources(instance.state, instance.id, instance.memory_limit, files)
+            values["usage"] = usage(known.source, files)
         return msgspec.structs.replace(known.instance, **values)
 
     def _throttling_between(self, instances: list[Instance]) -> list[Instance]:

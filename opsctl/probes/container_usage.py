@@ -14,10 +14,10 @@ from typing import Any
 from opsctl.facts.container_usage import Device, Interface, Usage
 from opsctl.probes.container_cgroup import (
     ROOT,
+    Files,
     folder_of,
     parse_membership,
     parse_number,
-    parse_pairs,
     read_text,
 )
 
@@ -62,12 +62,12 @@ def source(inspected: dict[str, Any], here: bool) -> Source:
     )
 
 
-def usage(found: Source) -> Usage:
+def usage(found: Source, files: Files | None = None) -> Usage:
     """Return what a running container uses now."""
     values = {**found.spec, "last_seen": float(int(time.time()))}
     if not found.pid:
         return Usage(**values)
-    values |= group_values(found.groups)
+    values |= group_values(found.groups, files)
     if found.own_network:
         values["interfaces"] = interfaces(read_text(Path(f"/proc/{found.pid}/net/dev")) or "")
     values["devices"] = _with_filesystem(_devices(found.groups), found.layer)
@@ -117,32 +117,38 @@ def folders(text: str, identity: str, root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def group_values(groups: dict[str, Path]) -> dict[str, Any]:
+def group_values(groups: dict[str, Path], files: Files | None = None) -> dict[str, Any]:
     """Return the fields of `Usage` about memory and processor time that could be read."""
+    files = files or Files()
 
-    def text(controller: str, name: str) -> str:
+    def pairs(controller: str, name: str) -> dict[str, int]:
         folder = groups.get(controller)
-        return (read_text(folder / name) if folder is not None else None) or ""
+        return files.pairs(folder / name) if folder is not None else {}
+
+    def number(controller: str, name: str) -> int | None:
+        folder = groups.get(controller)
+        return files.number(folder / name) if folder is not None else None
 
     if "" in groups:
         return unified_values(
-            text("", "cpu.stat"),
-            text("", "memory.stat"),
-            text("", "memory.swap.current"),
-            text("", "memory.peak"),
+            pairs("", "cpu.stat"),
+            pairs("", "memory.stat"),
+            number("", "memory.swap.current"),
+            number("", "memory.peak"),
         )
     return legacy_values(
-        text("cpuacct", "cpuacct.usage"),
-        text("cpuacct", "cpuacct.stat"),
-        text("cpu", "cpu.stat"),
-        text("memory", "memory.stat"),
-        text("memory", "memory.max_usage_in_bytes"),
+        number("cpuacct", "cpuacct.usage"),
+        pairs("cpuacct", "cpuacct.stat"),
+        pairs("cpu", "cpu.stat"),
+        pairs("memory", "memory.stat"),
+        number("memory", "memory.max_usage_in_bytes"),
     )
 
 
-def unified_values(cpu: str, memory: str, swap: str, peak: str) -> dict[str, Any]:
-    """Return the fields in the files of control groups v2. Pure."""
-    times, sizes = parse_pairs(cpu), parse_pairs(memory)
+def unified_values(
+    times: dict[str, int], sizes: dict[str, int], swap: int | None, peak: int | None
+) -> dict[str, Any]:
+    """Return the fields in cpu.stat, memory.stat and two numbers of control groups v2. Pure."""
 
     def seconds(name: str) -> float | None:
         return times[name] / 1e6 if name in times else None
@@ -155,15 +161,20 @@ def unified_values(cpu: str, memory: str, swap: str, peak: str) -> dict[str, Any
         "memory_cache": sizes.get("file"),
         "memory_rss": sizes.get("anon"),
         "memory_mapped": sizes.get("file_mapped"),
-        "memory_swap": parse_number(swap),
-        "memory_peak": parse_number(peak),
+        "memory_swap": swap,
+        "memory_peak": peak,
     }
 
 
-def legacy_values(used: str, ticks: str, cpu: str, memory: str, peak: str) -> dict[str, Any]:
-    """Return the fields in the files of control groups v1. Pure."""
-    nanoseconds, times = parse_number(used), parse_pairs(ticks)
-    throttled, sizes = parse_pairs(cpu).get("throttled_time"), parse_pairs(memory)
+def legacy_values(
+    nanoseconds: int | None,
+    times: dict[str, int],
+    cpu: dict[str, int],
+    sizes: dict[str, int],
+    peak: int | None,
+) -> dict[str, Any]:
+    """Return the fields in cpuacct.stat, cpu.stat, memory.stat and two numbers of control groups v1. Pure."""
+    throttled = cpu.get("throttled_time")
     each = os.sysconf("SC_CLK_TCK")
 
     def size(name: str) -> int | None:
@@ -178,7 +189,7 @@ def legacy_values(used: str, ticks: str, cpu: str, memory: str, peak: str) -> di
         "memory_rss": size("rss"),
         "memory_mapped": size("mapped_file"),
         "memory_swap": size("swap"),
-        "memory_peak": parse_number(peak),
+        "memory_peak": peak,
     }
 
 

@@ -17,6 +17,7 @@ from opsctl.facts.container_usage import Device, Usage
 from opsctl.facts.docker_machine import Machine
 from opsctl.metrics import exposition, facts_from_series, parse_exposition, samples
 from opsctl.probes import container_usage as usage
+from opsctl.probes.container_cgroup import parse_number, parse_pairs
 from opsctl.probes.docker_machine import identity, machine, total_memory
 
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -201,8 +202,14 @@ LINES = st.text(max_size=200) | st.text("0123456789: ReadWrite=rbyteswio\nTotal"
 @given(LINES, LINES)
 def test_no_text_breaks_anything(first: str, second: str) -> None:
     for values in (
-        usage.unified_values(first, second, first, second),
-        usage.legacy_values(first, second, first, second, first),
+        usage.unified_values(parse_pairs(first), parse_pairs(second), parse_number(first), None),
+        usage.legacy_values(
+            parse_number(first),
+            parse_pairs(first),
+            parse_pairs(second),
+            parse_pairs(first),
+            parse_number(second),
+        ),
     ):
         list(samples(Usage(**values)))
     for counts in (usage.unified_devices(first), usage.legacy_devices(first, second)):
