@@ -27,8 +27,6 @@ class Bench:
         shared_machine: other work runs beside it; pressure on the whole machine is not judged.
         controls: where the looks at the healthy system are written down.
         verbose: tell every step.
-        patient: a finding on the healthy system must be there three times, seconds apart, to count; for
-            runs beside other tests, which may keep anything from answering in time.
     """
 
     def __init__(
@@ -37,10 +35,7 @@ class Bench:
         shared_machine: bool = False,
         controls: list[Control] | None = None,
         verbose: bool = False,
-        patient: bool = False,
     ) -> None:
-        self.patient = patient
-        self.second_looks: list[str] = []
         self.name, self.shared_machine, self.verbose = name, shared_machine, verbose
         self.system: System | None = None
         self.controls: list[Control] = [] if controls is None else controls
@@ -102,7 +97,7 @@ class Bench:
         self.tell("settle")
         began = time.monotonic()
         seen: list[str] = []
-        patience = SETTLE_SECONDS * (3 if self.patient else 2 if self.shared_machine else 1)
+        patience = SETTLE_SECONDS * (3 if self.shared_machine else 1)
         while time.monotonic() < began + patience:
             if time.monotonic() < self.well_since + RECOVERED_SECONDS:
                 self.lab.forget()
@@ -112,8 +107,7 @@ class Bench:
             except Exception as error:
                 seen = [_words(error)]
                 continue
-            if not self.patient:
-                self._count("between", diagnosis, since)
+            self._count("between", diagnosis, since)
             seen = [f"{item['id']}@{item['target']}: {item['summary']}" for item in found(diagnosis)]
             if not seen:
                 self._spent("settle", began)
@@ -137,13 +131,6 @@ class Bench:
                 load.start(self.lab)
             when = "load" if number >= count // 2 else "idle"
             diagnosis, seconds = self.look()
-            for _ in range(2 if self.patient else 0):
-                if not found(diagnosis):
-                    break
-                names = ", ".join(f"{item['id']}@{item['target']}" for item in found(diagnosis))
-                self.second_looks.append(f"{self.name} ({when}): {names}")
-                time.sleep(5)
-                diagnosis, seconds = self.look()
             counted = self._count(when, diagnosis, max(RECOVERED_SECONDS, time.monotonic() - self.well_since))
             if counted:
                 counted.seconds = round(seconds, 3)

@@ -13,7 +13,7 @@ from tests.servers.systemd import unavailable
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Run]:
-    """A run beside other tests: their load is not judged, and what went wrong once is tried once more."""
+    """A run beside other tests: their load is not judged."""
     try:
         reason = unavailable()
         if reason:
@@ -26,7 +26,7 @@ def lab() -> Iterator[Run]:
         sweep()
     except LabUnavailable as reason:
         pytest.skip(f"the lab cannot run here: {reason}")
-    run = Run(shared_machine=True, again=True)
+    run = Run(shared_machine=True)
     try:
         yield run
     finally:

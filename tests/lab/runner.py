@@ -60,9 +60,6 @@ class Run:
         shared_machine: other work runs beside it; pressure on the whole machine is not judged.
         repeat: how often each fault is run.
         controls: how often each healthy system is looked at.
-        again: run a fault that went wrong once more after the others, the second time counts; look
-            again where something is found on a healthy system. For runs beside other tests; what is
-            published is never measured so.
         verbose: tell every step.
     """
 
@@ -71,17 +68,15 @@ class Run:
         shared_machine: bool = False,
         repeat: int = 1,
         controls: int = 0,
-        again: bool = False,
         verbose: bool = False,
     ) -> None:
         self.shared_machine, self.repeat, self.verbose = shared_machine, repeat, verbose
-        self.control_count, self.again = controls, again
+        self.control_count = controls
         self.results: list[Result] = []
         self.controls: list[Control] = []
         self.boots: dict[str, list[float]] = {}
         self.problems: list[str] = []
         self.left_out: list[str] = []
-        self.second_tries: list[str] = []
         self.began = datetime.now(UTC)
         self._stopping: list[threading.Thread] = []
         self._bench: Bench | None = None
@@ -101,7 +96,6 @@ class Run:
             self.left_out += [item.id for item in unseen]
             faults = [item for item in faults if item not in unseen]
         waiting = [item for item in faults for _ in range(self.repeat)]
-        tried: set[str] = set()
         before, after = self.control_count - self.control_count // 2, self.control_count // 2
         fruitless = 0
         while waiting or before or after:
@@ -116,12 +110,7 @@ class Run:
                     result = bench.one(fault)
                     show(result)
                     bench.spent = bool(result.error)
-                    if self.again and not result.right and fault.id not in tried:
-                        tried.add(fault.id)
-                        self.second_tries.append(f"{fault.id}: {', '.join(result.got) or result.error}")
-                        waiting.append(fault)
-                    else:
-                        self.results.append(result)
+                    self.results.append(result)
                 if not waiting and bench.usable and bench.settled():
                     looks, after = after, 0
                     bench.control_looks(looks)
@@ -143,8 +132,7 @@ class Run:
         if self._bench is not None and (self._bench.name != name or not self._bench.usable):
             self.drop()
         if self._bench is None:
-            self._bench = Bench(name, self.shared_machine, self.controls, self.verbose, self.again)
-            self._bench.second_looks = self.second_tries
+            self._bench = Bench(name, self.shared_machine, self.controls, self.verbose)
             self._bench.boot()
             self.boots.setdefault(name, []).append(self._bench.boot_seconds)
         return self._bench
@@ -182,7 +170,6 @@ class Run:
             self.boots.setdefault(name, []).extend(seconds)
         self.problems += report["problems"]
         self.left_out += report["left_out"]
-        self.second_tries += report["second_tries"]
 
     def report(self, workers: int = 1) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -203,7 +190,6 @@ class Run:
             ],
             "problems": self.problems,
             "left_out": self.left_out,
-            "second_tries": self.second_tries,
             "broken_gates": broken_gates(summed),
             "summary": summed,
             "faults": [plain(item) for item in self.results],
@@ -259,7 +245,6 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"where something hangs: p95 {hanging} s (not in the p95 above; the deadline is 10 s)")
     lines += [f"slow boot: {item}" for item in report["slow_boots"]]
     lines += [f"problem: {item}" for item in report["problems"]]
-    lines += [f"wrong the first time, tried again: {item}" for item in report["second_tries"]]
     lines += [f"NOT GOOD ENOUGH: {item}" for item in report["broken_gates"]]
     if report["left_out"]:
         lines.append(f"left out, they need the machine alone: {', '.join(report['left_out'])}")
