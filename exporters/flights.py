@@ -59,7 +59,7 @@ class Flight:
         """Whether its thread is not of the pool."""
         self.began = time.monotonic()
         self.due = math.inf
-        self._seconds = seconds
+        self.seconds = seconds
         self.landed = _Landing()
         self.value: Any = None
         self.error: BaseException | None = None
@@ -67,7 +67,7 @@ class Flight:
 
     def start(self) -> None:
         """Count from now on: waiting for a free thread is not hanging."""
-        self.due = time.monotonic() + self._seconds + GRACE_SECONDS
+        self.due = time.monotonic() + self.seconds + GRACE_SECONDS
 
     def fly(self) -> None:
         """Do the work; whatever is raised belongs to whoever waits for the flight."""

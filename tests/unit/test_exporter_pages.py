@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporters import verdicts
 from exporters.application import AT_ONCE, Application
+from exporters.looking import Lookout
 from exporters.pages import PAGES, PROBED, page_of, paths_of, up_metric
 from exporters.self_facts import DialFacts, ExporterFacts, ProbeFallbackFacts, VerdictFacts
 from opsctl.facts import facts_class
@@ -22,6 +25,8 @@ from opsctl.facts.telegram import TelegramFacts
 from opsctl.facts.tls import TlsFacts
 from opsctl.kinds import KINDS
 from opsctl.metrics import declared_metrics
+from opsctl.model import Reading
+from opsctl.stack.stack import Stack
 from opsctl.stack.targets import Assignment
 from tests.servers.base import free_port
 from tests.unit.exporter import LONG, Client, ask, lookout, serving, stack
@@ -174,6 +179,38 @@ def test_scrapes_at_the_same_time_share_one_collection() -> None:
             gate.set()
             for client in (*clients, extra):
                 client.__exit__()
+
+
+def test_who_has_more_time_does_not_get_the_failure_of_one_in_a_hurry() -> None:
+    inside, gate = threading.Event(), threading.Event()
+    allowed: list[float] = []
+
+    def looker(_stack: Stack, item: Assignment, seconds: float, *_: object) -> Reading:
+        """What it looks at takes a second to answer."""
+        allowed.append(seconds)
+        inside.set()
+        assert gate.wait(LONG)
+        facts = well(item) if seconds > 1 else None
+        return Reading(target=item.target, taken_at=datetime.now(UTC), duration_seconds=1.0, facts=facts)
+
+    watched = Lookout(stack({"db": SERVICES["db"]}), looker, LONG)
+    chosen = watched.of_kinds(["postgres"])
+    found: dict[str, Reading] = {}
+
+    def scrape(name: str, seconds: float) -> None:
+        (found[name],) = watched.readings(chosen, time.monotonic() + seconds)
+
+    hurried = threading.Thread(target=scrape, args=("hurried", 0.5))
+    patient = threading.Thread(target=scrape, args=("patient", LONG))
+    hurried.start()
+    assert inside.wait(LONG)
+    patient.start()
+    hurried.join(LONG)
+    gate.set()
+    patient.join(LONG)
+    assert found["hurried"].facts is None
+    assert found["patient"].facts is not None
+    assert [seconds > 1 for seconds in allowed] == [False, True]
 
 
 def test_the_exporter_tells_of_itself() -> None:
