@@ -187,9 +187,10 @@ class LabelTexts:
         """Return the text for between the quotes; empty for a value that is not there."""
         if type(value) is not str:
             value = "" if value is None else str(value)
-        known = self._known.get(value)
+        memory = self._known  # what is cleaned now is not remembered among what is cleaned of more secrets
+        known = memory.get(value)
         if known is None:
-            known = self._known[value] = _escaped(self._clean(value)) if value else ""
+            known = memory[value] = _escaped(self._clean(value)) if value else ""
         return known
 
 

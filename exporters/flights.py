@@ -53,7 +53,10 @@ class _Landing:
 class Flight:
     """One piece of work under way; `value` and `error` are set once it has landed."""
 
-    def __init__(self, work: Callable[[], Any], seconds: float, borrowed: bool = False) -> None:
+    def __init__(
+        self, key: Hashable, work: Callable[[], Any], seconds: float, borrowed: bool = False
+    ) -> None:
+        self.key = key
         self.work: Callable[[], Any] | None = work
         self.borrowed = borrowed
         """Whether its thread is not of the pool."""
@@ -109,14 +112,14 @@ class Flights:
             seconds: how long after now it should have landed; others who ask wait no longer for it.
         """
         with self._changed:
-            if any(not flight.landed.is_set() for flight in self._under_way.get(key, ())):
+            if key in self._under_way:
                 return None
-            flight = Flight(work, seconds, borrowed=True)
+            flight = Flight(key, work, seconds, borrowed=True)
             flight.start()
             self._under_way[key] = [flight]
         flight.fly()
         with self._changed:
-            flight.landed.set()
+            self._landed(flight)
             if flight.lost:
                 self._lost_borrowed -= 1
         return flight
@@ -130,12 +133,12 @@ class Flights:
             seconds: how long after its start it should have landed.
         """
         with self._changed:
-            known = [flight for flight in self._under_way.get(key, []) if not flight.landed.is_set()]
+            known = self._under_way.get(key, [])
             if known and not self._may_start_beside(known):
                 return known[-1]
             if self._threads - self._lost >= self._size and time.monotonic() >= self._look_at:
                 self._give_up_overdue()
-            flight = Flight(work, seconds)
+            flight = Flight(key, work, seconds)
             self._under_way[key] = [*known, flight]
             self._waiting.append(flight)
             if self._idle < len(self._waiting) and self._threads - self._lost < self._size:
@@ -156,6 +159,14 @@ class Flights:
             elif now >= until:
                 break
         return flight.landed.is_set()
+
+    def _landed(self, flight: Flight) -> None:
+        flight.landed.set()
+        left = [other for other in self._under_way[flight.key] if other is not flight]
+        if left:
+            self._under_way[flight.key] = left
+        else:
+            del self._under_way[flight.key]
 
     def _may_start_beside(self, known: list[Flight]) -> bool:
         newest = known[-1]
@@ -202,6 +213,7 @@ class Flights:
                 flight.start()
             flight.fly()
             with self._changed:
-                flight.landed.set()
+                self._landed(flight)
                 if flight.lost:
                     self._lost -= 1
+            del flight  # with all that it has brought

@@ -63,6 +63,8 @@ class Lookout:
         self._tallies = {item.target.id: _Tally() for item in self.assignments}
         self._lock = threading.Lock()
         self._secrets: tuple[float, Secrets] | None = None
+        self._reading_secrets = threading.Lock()
+        """Not the one above: an env file may hang."""
 
     def of_kinds(self, kinds: Iterable[str]) -> list[Assignment]:
         """Return what there is of some kinds, in the order of the stack file."""
@@ -100,12 +102,18 @@ class Lookout:
         return found
 
     def secrets(self) -> Secrets:
-        """Return the secrets of the stack, read anew every few seconds."""
-        with self._lock:
-            now = time.monotonic()
-            if self._secrets is None or now - self._secrets[0] > SECRETS_SECONDS:
-                self._secrets = (now, Secrets(self.stack, self.redactor))
-            return self._secrets[1]
+        """Return the secrets of the stack, read anew every few seconds; by one, the others do not wait."""
+        known = self._secrets
+        old = known is None or time.monotonic() - known[0] > SECRETS_SECONDS
+        if old and self._reading_secrets.acquire(blocking=known is None):
+            try:
+                if known is self._secrets:  # nobody else has, meanwhile
+                    known = self._secrets = (time.monotonic(), Secrets(self.stack, self.redactor))
+            finally:
+                self._reading_secrets.release()
+        known = known or self._secrets
+        assert known is not None
+        return known[1]
 
     def collectors(self, name_of: Callable[[str], str]) -> list[CollectorFacts]:
         """Return what is counted of every target; `name_of` says which collector a kind belongs to."""

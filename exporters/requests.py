@@ -132,7 +132,7 @@ def _parsed(head: bytes) -> Request:
     if not target.startswith(("/", "http://", "https://")):
         raise BadRequest(400, "that is no path")
     connection = headers.get("connection", "").lower()
-    keep = "close" not in connection if version == "HTTP/1.1" else "keep-alive" in connection
+    keep = "close" not in connection and version == "HTTP/1.1"
     try:
         parts = urlsplit(f"//host{target}" if target.startswith("/") else target)
         query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=20)

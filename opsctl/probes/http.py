@@ -193,17 +193,18 @@ def _window(context: ProbeContext, spec: HttpSpec, route: Route, first: Exchange
     before = request_counts(first.body.decode("utf-8", "replace"))
     if before is None or _cut(first):
         return {}
-    if before[1] == 0:
-        return {"window_seconds": 0.0, "window_requests": before[0], "window_errors": 0.0}
+    changes = _since_the_last_look(context, before) if for_metrics(context) else {}
+    if changes or before[1] == 0:
+        return changes or {"window_seconds": 0.0, "window_requests": before[0], "window_errors": 0.0}
     if for_metrics(context):
-        return _since_the_last_look(context, before)
+        return {}
     if context.left < WINDOW_SECONDS + 0.5:
         return {}
     began = time.monotonic()
     time.sleep(WINDOW_SECONDS)
     second = exchange(spec.url, route, context.left * 0.85, "GET")
     after = request_counts(second.body.decode("utf-8", "replace"))
-    if second.connection.state != "ok" or after is None or after[0] < before[0]:
+    if second.connection.state != "ok" or after is None or after[0] < before[0] or after[1] < before[1]:
         return {}
     return _changes(time.monotonic() - began, before, after, 1)
 
@@ -218,7 +219,8 @@ def _since_the_last_look(context: ProbeContext, now: tuple[float, float]) -> dic
     if found is None:
         return {}
     seconds, (before, looks_before) = found
-    return _changes(seconds, before, now, looks - looks_before) if now[0] >= before[0] else {}
+    restarted = now[0] < before[0] or now[1] < before[1]
+    return {} if restarted else _changes(seconds, before, now, looks - looks_before)
 
 
 def _changes(

@@ -26,15 +26,18 @@ class KeptHttp:
 
     Args:
         url: a plain http URL.
+
+    Raises:
+        ValueError: its port is none.
     """
 
     def __init__(self, url: str) -> None:
+        self._connection: http.client.HTTPConnection | None = None
         self.url = url
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
         self._host = parts.netloc.rpartition("@")[2]
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._connection: http.client.HTTPConnection | None = None
         lines = (
             f"GET {self._path} HTTP/1.1",
             f"Host: {self._host}",

@@ -186,6 +186,8 @@ def _alertmanager(context: ProbeContext, asker: Asker) -> dict[str, Any]:
     alerts = parsing.totals(page, "alertmanager_alerts", "state")
     values["active_alerts"] = alerts.get("active")
     integrations = _integrations(page)
+    if for_metrics(context):  # from before the first failure on: it is the change that tells
+        integrations = _since_the_last_look(context, integrations)
     values["integrations"] = integrations
     if not any(item.failed for item in integrations):
         return values
@@ -200,7 +202,7 @@ def _alertmanager(context: ProbeContext, asker: Asker) -> dict[str, Any]:
         values["integrations"] = [
             msgspec.structs.replace(item, **_outcomes(series, _ATTEMPTS, item.name)) for item in integrations
         ]
-    elif not values["log"]:
+    elif not values["log"] and not for_metrics(context):
         values["integrations"] = _second_sample(context, asker, integrations)
     return values
 
@@ -236,14 +238,14 @@ def _its_prometheus(context: ProbeContext) -> Asker | None:
     )
 
 
-def _second_sample(context: ProbeContext, asker: Asker, first: list[Integration]) -> list[Integration]:
-    """Return the integrations, each with whether more of its attempts failed a second later.
+def _since_the_last_look(context: ProbeContext, now: list[Integration]) -> list[Integration]:
+    """Return the integrations, each with whether more of its attempts have failed since an earlier look."""
+    found = earlier(context, "integrations", now, SAMPLE_SECONDS, OLDEST_SECONDS)
+    return _with_growth(found[1], now) if found is not None else now
 
-    Who looks again and again compares with the look before instead of waiting.
-    """
-    if for_metrics(context):
-        found = earlier(context, "integrations", first, SAMPLE_SECONDS, OLDEST_SECONDS)
-        return _with_growth(found[1], first) if found is not None else first
+
+def _second_sample(context: ProbeContext, asker: Asker, first: list[Integration]) -> list[Integration]:
+    """Return the integrations, each with whether more of its attempts failed a second later."""
     if context.left < SAMPLE_SECONDS + 0.5:
         return first
     time.sleep(SAMPLE_SECONDS)

@@ -6,6 +6,7 @@ the configuration changes, each minute, and more often while something is wrong.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def _full(
     watched += [error_log] if error_log is not None else []
     status = before.status if before is not None else None
     if status is None and spec.status_url.startswith("http://"):
-        status = KeptHttp(spec.status_url)
+        with contextlib.suppress(ValueError):  # the full look says what is wrong with it
+            status = KeptHttp(spec.status_url)
     return _Kept(facts, time.monotonic(), watched, _signature(watched), 0, status)
 
 

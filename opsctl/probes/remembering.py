@@ -55,25 +55,24 @@ def remembered(context: ProbeContext, name: str, seconds: float, make: Callable[
 def earlier(context: ProbeContext, name: str, sample: T, least: float, most: float) -> tuple[float, T] | None:
     """Return the sample of an earlier look and its age in seconds; note this one for later looks.
 
-    What `diagnose` sleeps for comes for free where looks follow each other: the sample before.
+    What `diagnose` sleeps for comes for free where looks follow each other: the sample before. Two are
+    kept, for looks that come in pairs: the second of a pair is compared with what the first was.
 
     Args:
         context: of this look.
         name: what the sample is of.
         sample: of this look.
-        least: an earlier sample that is younger stays the earlier one, and is not compared with.
+        least: a sample that is younger is not compared with, and is not followed by another.
         most: an earlier sample that is older says nothing of now.
     """
     kept = memory(context)
     if kept is None:
         return None
     now = time.monotonic()
-    known: tuple[float, T] | None = kept.get(name)
-    if known is None:
-        kept[name] = (now, sample)
+    known: tuple[tuple[float, T], ...] = kept.get(name, ())
+    old = [item for item in known if now - item[0] >= least]
+    if len(old) == len(known):  # the newest is no longer too young to be followed by another
+        kept[name] = (*known[-1:], (now, sample))
+    if not old or now - old[-1][0] > most:
         return None
-    age = now - known[0]
-    if age < least:
-        return None
-    kept[name] = (now, sample)
-    return (age, known[1]) if age <= most else None
+    return now - old[-1][0], old[-1][1]

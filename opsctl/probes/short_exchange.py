@@ -80,8 +80,7 @@ def bound(stream: socket.socket, seconds: float) -> None:
     Raises:
         OSError: the socket is of no use any more.
     """
-    whole = int(seconds)
-    value = struct.pack("ll", whole, int((seconds - whole) * 1e6))
+    value = struct.pack("ll", *divmod(max(int(seconds * 1e6), 1000), 1_000_000))  # 0 were for ever
     stream.settimeout(None)
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         stream.setsockopt(socket.SOL_SOCKET, option, value)

@@ -31,7 +31,7 @@ def test_a_request_is_read() -> None:
         (b"GET / HTTP/1.1\r\nHost: a", True),
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Close", False),
         (b"GET / HTTP/1.0", False),
-        (b"GET / HTTP/1.0\r\nConnection: keep-alive", True),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive", False),
     ],
 )
 def test_the_connection_is_kept_as_asked(head: bytes, keep: bool) -> None:

@@ -26,8 +26,12 @@ def context(kept: dict[str, Any] | None) -> ProbeContext:
 
 
 def aged(kept: dict[str, Any], name: str, seconds: float) -> None:
-    """Make what is remembered older."""
-    kept[name] = (kept[name][0] - seconds, *kept[name][1:])
+    """Make what is remembered older: one value, or samples."""
+    known = kept[name]
+    if isinstance(known[0], tuple):
+        kept[name] = tuple((at - seconds, sample) for at, sample in known)
+    else:
+        kept[name] = (known[0] - seconds, *known[1:])
 
 
 def test_a_diagnosis_remembers_nothing() -> None:
@@ -80,6 +84,22 @@ def test_the_earlier_sample_is_neither_too_young_nor_too_old() -> None:
     found = earlier(context(kept), "x", "fourth", 1, 60)
     assert found is not None
     assert found[1] == "third"
+
+
+def test_of_looks_that_come_in_pairs_each_has_an_earlier_one() -> None:
+    kept: dict[str, Any] = {}
+    found = []
+    for turn in range(4):
+        pair = []
+        for name in ("first", "second"):
+            pair.append(earlier(context(kept), "x", f"{name} {turn}", 1, 60))
+            aged(kept, "x", 0.4)
+        found.append(pair)
+        aged(kept, "x", 14.2)
+    assert found[0] == [None, None]
+    for turn, pair in enumerate(found[1:], 1):
+        samples = [item[1] for item in pair if item is not None]
+        assert samples == [f"first {turn - 1}"] * 2
 
 
 def postgres_values(deadlocks: int, wal: int) -> dict[str, Any]:

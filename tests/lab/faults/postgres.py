@@ -148,6 +148,8 @@ def archiving_fails(lab: System) -> Iterator[None]:
         '-c "alter system set archive_mode=on" -c "alter system set archive_command=\'cp %p /mnt/gone/%f\'"',
     )
     lab.sh("systemctl restart postgresql@15-main")
+    lab.wait_healthy()
+    lab.forget()  # whom the restart has cut off is no part of it
     parts.psql(lab, "-c 'create table filler (n int)' -c 'drop table filler' -c 'select pg_switch_wal()'")
     lab.sh("sleep 6")
     yield
@@ -176,6 +178,8 @@ def sequence_nearly_used_up(lab: System) -> Iterator[None]:
 def database_listens_everywhere(lab: System) -> Iterator[None]:
     parts.psql(lab, "-c \"alter system set listen_addresses='*'\"")
     lab.sh("systemctl restart postgresql@15-main")
+    lab.wait_healthy()
+    lab.forget()  # whom the restart has cut off is no part of it
     yield
     parts.psql(lab, "-c 'alter system reset listen_addresses'")
     lab.sh("systemctl restart postgresql@15-main")
