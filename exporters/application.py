@@ -6,7 +6,6 @@ import math
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from exporters.exposition import CONTENT_TYPE, LabelTexts, Page
@@ -20,9 +19,10 @@ from exporters.verdicts import Verdicts
 from opsctl import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from exporters.looking import Lookout
+    from exporters.relief import Work
 
 _PYTHON = ".".join(map(str, sys.version_info[:3]))
 OWN_SECONDS = 9.0
@@ -32,8 +32,8 @@ AT_ONCE, PROBES_AT_ONCE = 4, 12
 """How many scrapes of one path are served at once; further ones are told to come again."""
 
 
-class _Busy(Exception):
-    """Too many scrapes of one path at once."""
+Pages = dict[str, "Callable[[Request, float], Page]"]
+"""Path -> what looks and returns its page."""
 
 
 class _Path:
@@ -43,6 +43,42 @@ class _Path:
         self.now = self.scrapes = self.refused = 0
         self.seconds: float | None = None
         self.series: int | None = None
+
+
+class _Scrape:
+    """One scrape; counted once, whoever of two threads answers it."""
+
+    def __init__(self, application: Application, request: Request, seconds: float) -> None:
+        self._application, self._request, self.seconds = application, request, seconds
+        self._began = time.monotonic()
+        self._entered = False
+        self._series: int | None = None
+
+    def first(self) -> Answer:
+        return self.answer(self._application.pages_here)
+
+    def instead(self) -> Answer:
+        return self._answer(self._application.pages)
+
+    def answer(self, pages: Pages) -> Answer:
+        """Return the page, or that there are too many scrapes of it."""
+        self._entered = self._application.enter(self._request.path)
+        if not self._entered:
+            return line(503, "too many scrapes of this path at once", Retry_After="1")
+        return self._answer(pages)
+
+    def end(self) -> None:
+        if self._entered:
+            self._application.leave(self._request.path, time.monotonic() - self._began, self._series)
+
+    def _answer(self, pages: Pages) -> Answer:
+        try:
+            until = time.monotonic() + self._application.seconds_for(self._request)
+            page = pages[self._request.path](self._request, until)
+        except BadRequest as error:
+            return line(error.status, error.words)
+        self._series = page.series()
+        return Answer(200, page.parts(), CONTENT_TYPE)
 
 
 class Application:
@@ -59,52 +95,29 @@ class Application:
         self._verdicts = Verdicts(lookout)
         self._prober = Prober(lookout)
         self._lock = threading.Lock()
-        self._pages: dict[str, Callable[[Request, float], Page]] = {
+        self.pages: Pages = {
             **{f"/metrics/{name}": self._kind(name, here=False) for name in PAGES},
             "/metrics/findings": self._findings,
             "/probe": self._probe(here=False),
             "/metrics": self._itself,
         }
-        self._pages_here: dict[str, Callable[[Request, float], Page]] = {
+        self.pages_here: Pages = {
             f"/metrics/{name}": self._kind(name, here=True)
             for name, (kinds, _) in PAGES.items()
             if len(lookout.of_kinds(kinds)) == 1
         }
-        self._pages_here["/probe"] = self._probe(here=True)
-        self._paths = {path: _Path() for path in self._pages}
+        self.pages_here["/probe"] = self._probe(here=True)
+        self._paths = {path: _Path() for path in self.pages}
         self.connections: Callable[[], int] = int
 
     @property
     def paths(self) -> frozenset[str]:
         """The paths whose pages are metrics."""
-        return frozenset(self._pages)
+        return frozenset(self.pages)
 
     def answer(self, request: Request) -> Answer:
         """Return the answer to a request; whatever goes wrong is one line, too."""
-        return self._answer(request, self._pages)
-
-    def answer_here(self, request: Request) -> Answer:
-        """Return the answer to a request that `may_take` gave seconds for; this thread may hang with it."""
-        return self._answer(request, self._pages_here)
-
-    def answer_instead(self, request: Request) -> Answer:
-        """Return the answer to a request with which another thread hangs in `answer_here`."""
-        return self._answer(request, self._pages, counted=False)
-
-    def may_take(self, request: Request) -> float:
-        """Return for how many seconds `answer_here` may be waited for; 0 where `answer` is called for."""
-        if request.path not in self._pages_here or request.method not in ("GET", "HEAD"):
-            return 0.0
-        seconds = self._lookout.probe_seconds + GRACE_SECONDS
-        try:
-            return seconds if seconds_for(request, self._own_seconds) > seconds + LEAST_SECONDS else 0.0
-        except BadRequest:
-            return 0.0
-
-    def _answer(
-        self, request: Request, pages: dict[str, Callable[[Request, float], Page]], counted: bool = True
-    ) -> Answer:
-        if request.path not in self._pages and request.path not in ("/", "/-/healthy"):
+        if request.path not in self.pages and request.path not in ("/", "/-/healthy"):
             return line(404, "nothing is here; / lists what there is")
         if request.method not in ("GET", "HEAD"):
             return line(405, "GET and HEAD are answered here", Allow="GET, HEAD")
@@ -112,34 +125,51 @@ class Application:
             return line(200, "opsctl exporter is healthy")
         if request.path == "/":
             return Answer(200, self._landing(), "text/html; charset=utf-8")
+        scrape = _Scrape(self, request, 0.0)
         try:
-            until = time.monotonic() + seconds_for(request, self._own_seconds)
-            if not counted:
-                return Answer(200, pages[request.path](request, until).parts(), CONTENT_TYPE)
-            with self._counted(request.path) as path:
-                page = pages[request.path](request, until)
-                path.series = page.series()
-                return Answer(200, page.parts(), CONTENT_TYPE)
-        except BadRequest as error:
-            return line(error.status, error.words)
-        except _Busy:
-            return line(503, "too many scrapes of this path at once", Retry_After="1")
+            return scrape.answer(self.pages)
+        finally:
+            scrape.end()
 
-    @contextmanager
-    def _counted(self, name: str) -> Iterator[_Path]:
-        path, began = self._paths[name], time.monotonic()
+    def work(self, request: Request) -> Work | None:
+        """Return a request as work whose first answer is looked for by the thread that asks, and may hang.
+
+        None where `answer` is called for: several targets, or too little time for another thread to answer.
+        """
+        if request.path not in self.pages_here or request.method not in ("GET", "HEAD"):
+            return None
+        seconds = self._lookout.probe_seconds + GRACE_SECONDS
+        try:
+            enough = self.seconds_for(request) > seconds + LEAST_SECONDS
+        except BadRequest:
+            return None
+        return _Scrape(self, request, seconds) if enough else None
+
+    def seconds_for(self, request: Request) -> float:
+        """Return how long an answer may take.
+
+        Raises:
+            BadRequest: the scraper's header is no number.
+        """
+        return seconds_for(request, self._own_seconds)
+
+    def enter(self, name: str) -> bool:
+        """Count a scrape of a path; return False where there are too many at once."""
+        path = self._paths[name]
         with self._lock:
             if path.now >= (PROBES_AT_ONCE if name == "/probe" else AT_ONCE):
                 path.refused += 1
-                raise _Busy
+                return False
             path.now += 1
             path.scrapes += 1
-        try:
-            yield path
-        finally:
-            with self._lock:
-                path.now -= 1
-                path.seconds = time.monotonic() - began
+            return True
+
+    def leave(self, name: str, seconds: float, series: int | None) -> None:
+        """Count a scrape that was entered as done."""
+        path = self._paths[name]
+        with self._lock:
+            path.now -= 1
+            path.seconds, path.series = seconds, path.series if series is None else series
 
     def _kind(self, name: str, here: bool) -> Callable[[Request, float], Page]:
         return lambda _request, until: kind_page(self._lookout, name, until, self._texts, here)

@@ -89,7 +89,6 @@ def command(
     from exporters.following import follow_logs
     from exporters.looking import Lookout
     from exporters.process import keep_one_heap
-    from exporters.relief import relief_of
     from exporters.server import Server
     from opsctl.cli.looking import load_stack
     from opsctl.cli.messages import tell
@@ -103,7 +102,7 @@ def command(
     guard = _guard(web_config)
     application = Application(lookout, timeout)
     try:
-        server = Server(listen, application.answer, guard, lookout.redactor, relief_of(application))
+        server = Server(listen, application.answer, guard, lookout.redactor, application.work)
     except OSError as error:
         raise UserError(
             f"cannot listen on {listen[0]}:{listen[1]}: {error.strerror or error}; name another with --listen"

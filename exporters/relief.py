@@ -4,47 +4,43 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from exporters.application import Application
     from exporters.connections import Connection
     from exporters.requests import Answer, Request
 
 
-@dataclass(frozen=True)
-class Relief:
-    """How requests are answered that may hang.
+class Work(Protocol):
+    """One request that may hang, and how it is answered."""
 
-    Args:
-        seconds: for how long a request may be under way; 0 where it cannot hang.
-        first: answers in the thread that has read the request.
-        instead: answers when the first has hung so long; does not hang.
-    """
+    seconds: float
+    """For how long `first` is waited for."""
 
-    seconds: Callable[[Request], float]
-    first: Callable[[Request], Answer]
-    instead: Callable[[Request], Answer]
+    def first(self) -> Answer:
+        """Answer in the thread that has read the request; may hang."""
 
+    def instead(self) -> Answer:
+        """Answer when the first has hung so long; does not hang."""
 
-def relief_of(application: Application) -> Relief:
-    """Return how an application's requests are answered that may hang."""
-    return Relief(application.may_take, application.answer_here, application.answer_instead)
+    def end(self) -> None:
+        """One of the two has answered, the other one's answer goes nowhere; called once."""
 
 
 class Ticket:
     """One request under way that may hang; whoever claims it sends the answer and keeps the client."""
 
-    def __init__(self, connection: Connection, request: Request, due: float) -> None:
-        self.connection, self.request, self.due = connection, request, due
+    def __init__(self, connection: Connection, request: Request, work: Work) -> None:
+        self.connection, self.request, self.work = connection, request, work
+        self.due = time.monotonic() + work.seconds
         self._claimed = threading.Lock()
 
     def claim(self) -> bool:
-        """Return whether the caller is the first."""
-        return self._claimed.acquire(blocking=False)
+        """Return whether the caller is the first; the work is then done."""
+        first = self._claimed.acquire(blocking=False)
+        if first:
+            self.work.end()
+        return first
 
 
 class Tickets:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from exporters.relief import Relief
+    from exporters.relief import Work
     from opsctl.redact import Redactor
 
 THREADS = 16
@@ -76,7 +76,7 @@ class Server:
         application: request to answer.
         guard: what stands before it.
         redactor: takes secrets out of what is said of a fault.
-        relief: how requests are answered that may hang; without it none may.
+        relief: request to the work that it is, where it may hang; without this none may.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -88,7 +88,7 @@ class Server:
         application: Callable[[Request], Answer],
         guard: Guard | None = None,
         redactor: Redactor | None = None,
-        relief: Relief | None = None,
+        relief: Callable[[Request], Work | None] | None = None,
     ) -> None:
         self._application, self._guard, self._redactor = application, guard or Open(), redactor
         host, port = address
@@ -104,7 +104,7 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self._waiting: deque[Connection] = deque()
         self._threads = self._busy = self._reading = 0
-        self._none_reads = threading.Condition(self._lock)
+        self._at_rest = threading.Condition(self._lock)
         self._relief, self._tickets = relief, Tickets()
         self._sweep_at = 0.0
         self._stopping = False
@@ -128,8 +128,9 @@ class Server:
         try:
             select.select([self._wakened], [], [])  # nobody takes the byte: those who read see it too
         finally:
-            with self._none_reads:
-                self._none_reads.wait_for(lambda: not self._reading, 2 * SWEEP_SECONDS)
+            with self._at_rest:
+                # nothing is closed that another thread still uses, as far as it comes to an end
+                self._at_rest.wait_for(lambda: not (self._reading or self._busy), 2 * SWEEP_SECONDS)
             self._close()
 
     def _work(self, ticket: Ticket | None = None) -> None:
@@ -151,6 +152,8 @@ class Server:
                 with self._lock:
                     connection = self._waiting.popleft() if self._waiting else None
                     self._busy -= connection is None
+                    if self._stopping:
+                        self._at_rest.notify_all()
 
     def _next(self) -> Connection | None:
         """Return the next client with a request for this thread; None at the end."""
@@ -165,10 +168,10 @@ class Server:
                 except Exception as error:  # noqa: BLE001 - without threads that read nobody is answered
                     self._report(error)
         finally:
-            with self._none_reads:
+            with self._at_rest:
                 self._reading -= 1
                 if self._stopping:
-                    self._none_reads.notify_all()
+                    self._at_rest.notify_all()
         return None
 
     def _read_once(self) -> Connection | None:
@@ -321,9 +324,9 @@ class Server:
         """Answer the first request that a client has sent; return whether it may send another."""
         request: Request | None = None
         try:
-            if ticket is not None and self._relief is not None:
+            if ticket is not None:
                 request = ticket.request
-                answer = self._claimed(ticket, self._safely(self._relief.instead, request))
+                answer = self._claimed(ticket, self._safely(ticket.work.instead))
             else:
                 if connection.too_long:
                     raise BadRequest(431, "the request is too long")
@@ -343,12 +346,13 @@ class Server:
         Raises:
             _Relieved: it came too late.
         """
-        seconds = self._relief.seconds(request) if self._relief is not None else 0.0
-        if self._relief is None or not seconds:
-            return self._safely(self._application, request)
-        ticket = Ticket(connection, request, time.monotonic() + seconds)
+        # the last thread that reads must not hang: nobody would see that it is late
+        work = self._relief(request) if self._relief is not None and self._busy < self._threads else None
+        if work is None:
+            return self._safely(lambda: self._application(request))
+        ticket = Ticket(connection, request, work)
         self._tickets.add(ticket)
-        answer = self._safely(self._relief.first, request)
+        answer = self._safely(work.first)
         self._tickets.discard(ticket)
         return self._claimed(ticket, answer)
 
@@ -362,9 +366,9 @@ class Server:
             raise _Relieved
         return answer
 
-    def _safely(self, application: Callable[[Request], Answer], request: Request) -> Answer:
+    def _safely(self, answer: Callable[[], Answer]) -> Answer:
         try:
-            return application(request)
+            return answer()
         except BadRequest as error:
             return line(error.status, error.words)
         except Exception as error:  # noqa: BLE001 - one page that fails must not cost the client its connection

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from exporters.looking import Lookout
-from exporters.relief import Relief
+from exporters.relief import Work
 from exporters.requests import Answer, Request
 from exporters.server import Guard, Server
 from opsctl.facts.base import Facts
@@ -45,7 +45,9 @@ def lookout(
 
 @contextlib.contextmanager
 def serving(
-    application: Callable[[Request], Answer], guard: Guard | None = None, relief: Relief | None = None
+    application: Callable[[Request], Answer],
+    guard: Guard | None = None,
+    relief: Callable[[Request], Work | None] | None = None,
 ) -> Iterator[Server]:
     """Serve on a free port in a thread of its own."""
     server = Server(("127.0.0.1", 0), application, guard, relief=relief)

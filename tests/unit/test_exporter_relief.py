@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from exporters import server
-from exporters.application import Application
-from exporters.relief import Relief, relief_of
+from exporters import looking, server
+from exporters.application import PROBES_AT_ONCE, Application
+from exporters.relief import Work
 from exporters.requests import Answer, Request, line
 from opsctl.facts.base import Facts
 from opsctl.stack.targets import Assignment
@@ -32,20 +33,30 @@ class Hanging:
         self.gate = threading.Event()
         self.entered = threading.Semaphore(0)
         self.left = threading.Semaphore(0)
-        self.relief = Relief(self.seconds, self.first, self.instead)
+        self.ended = 0
 
-    def seconds(self, request: Request) -> float:
-        return 0.0 if request.path == "/plain" else SECONDS
+    def relief(self, request: Request) -> Work | None:
+        return None if request.path == "/plain" else HangingWork(self, request.path == "/hangs")
 
-    def first(self, request: Request) -> Answer:
-        self.entered.release()
-        if request.path == "/hangs":
-            assert self.gate.wait(LONG)
-        self.left.release()
+
+class HangingWork:
+    seconds = SECONDS
+
+    def __init__(self, all: Hanging, hangs: bool) -> None:
+        self.all, self.hangs = all, hangs
+
+    def first(self) -> Answer:
+        self.all.entered.release()
+        if self.hangs:
+            assert self.all.gate.wait(LONG)
+        self.all.left.release()
         return line(200, "first")
 
-    def instead(self, _request: Request) -> Answer:
+    def instead(self) -> Answer:
         return line(200, "instead")
+
+    def end(self) -> None:
+        self.all.ended += 1
 
 
 @pytest.mark.parametrize(
@@ -77,6 +88,7 @@ def test_the_late_answer_goes_nowhere_and_its_thread_ends() -> None:
         wait_until(lambda: threading.active_count() <= with_hung - 2, "both ended", LONG)
         assert client.ask("/quick")[2] == b"first\n"
         assert running.connections() == 1
+        assert hanging.ended == 3, "once a request"
 
 
 def test_threads_that_hang_are_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,16 +107,19 @@ def test_the_first_one_may_still_win() -> None:
     """The one that stands in hangs as well, until the first has answered."""
     entered, gate, answered = threading.Event(), threading.Event(), threading.Event()
 
-    def first(_request: Request) -> Answer:
-        assert gate.wait(LONG)
-        return line(200, "first")
+    class Slow(HangingWork):
+        def first(self) -> Answer:
+            assert gate.wait(LONG)
+            return line(200, "first")
 
-    def instead(_request: Request) -> Answer:
-        entered.set()
-        assert answered.wait(LONG)
-        return line(200, "instead")
+        def instead(self) -> Answer:
+            entered.set()
+            assert answered.wait(LONG)
+            return line(200, "instead")
 
-    relief = Relief(lambda request: 0.0 if request.path == "/plain" else SECONDS, first, instead)
+    def relief(request: Request) -> Work | None:
+        return None if request.path == "/plain" else Slow(Hanging(), True)
+
     with serving(plain, relief=relief) as running, Client(running.port) as client:
         client.send(b"GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n")
         assert entered.wait(LONG)
@@ -122,7 +137,7 @@ def test_a_page_of_one_target_is_looked_at_in_the_thread_that_answers() -> None:
         return well(item)
 
     application = Application(lookout(stack(SERVICES), facts_of, 3.0))
-    with serving(application.answer, relief=relief_of(application)) as running:
+    with serving(application.answer, relief=application.work) as running:
         ask(running.port, "/metrics/postgres")
         assert names["db/postgres"].startswith("answer")
         ask(running.port, "/metrics/redis")
@@ -141,7 +156,7 @@ def test_a_look_that_hangs_is_reported_and_the_next_scrapes_do_not_wait_for_it()
 
     watched = lookout(stack(DATABASE), facts_of, SECONDS)
     application = Application(watched)
-    with serving(application.answer, relief=relief_of(application)) as running:
+    with serving(application.answer, relief=application.work) as running:
         try:
             for _ in range(5):
                 status, _, body = ask(running.port, "/metrics/postgres")
@@ -150,6 +165,8 @@ def test_a_look_that_hangs_is_reported_and_the_next_scrapes_do_not_wait_for_it()
             own = samples(ask(running.port, "/metrics")[2])
             assert own["opsctl_exporter_hung_collections"] == 1
             assert own["opsctl_exporter_scrapes_total path=/metrics/postgres"] == 5
+            own = samples(ask(running.port, "/metrics")[2])
+            assert own["opsctl_exporter_scrape_series path=/metrics/postgres"] == 1
             assert ask(running.port, "/probe?target=other&module=http")[0] == 400
         finally:
             gate.set()
@@ -162,10 +179,86 @@ def test_many_scrapes_with_looks_that_land_as_they_are_due() -> None:
     application = Application(
         lookout(stack(DATABASE), lambda item: time.sleep(SECONDS) or well(item), SECONDS)
     )
-    relief = relief_of(application)
-    close = Relief(lambda request: relief.seconds(request) and SECONDS, relief.first, relief.instead)
+
+    def close(request: Request) -> Work | None:
+        work = application.work(request)
+        assert work is not None
+        work.seconds = SECONDS
+        return work
+
     with serving(application.answer, relief=close) as running, Client(running.port) as client:
         for _ in range(8):
             status, _, body = client.ask("/metrics/postgres")
             assert status == 200
             assert "pg_up service=db" in samples(body)
+
+
+def test_looks_that_hang_keep_no_place_from_others() -> None:
+    """As many targets hang as may be probed at once: those that are well are probed all the same."""
+    gate = threading.Event()
+    names = [f"a{number}" for number in range(PROBES_AT_ONCE)]
+
+    def facts_of(item: Assignment) -> Facts | None:
+        if item.target.service in names:
+            assert gate.wait(LONG)
+        return well(item)
+
+    services = {name: {"http": [f"https://{name}.example/"]} for name in [*names, "b"]}
+    watched = lookout(stack(services), facts_of, SECONDS)
+    application = Application(watched)
+    with serving(application.answer, relief=application.work) as running:
+        try:
+            clients = [Client(running.port) for _ in names]
+            for name, client in zip(names, clients, strict=True):
+                client.send(f"GET /probe?target=https://{name}.example/ HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert [client.answer()[0] for client in clients] == [200] * len(names)
+            status, _, body = ask(running.port, "/probe?target=https://b.example/")
+            assert (status, samples(body)["probe_success"]) == (200, 1)
+        finally:
+            gate.set()
+            for client in clients:
+                client.__exit__()
+
+
+def test_env_files_that_hang_do_not_hold_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, inside = threading.Event(), threading.Event()
+    watched = lookout(stack(DATABASE), well, SECONDS)
+    application = Application(watched)
+
+    def hanging(*_: object) -> None:
+        inside.set()
+        assert gate.wait(LONG)
+
+    with serving(application.answer, relief=application.work) as running:
+        assert ask(running.port, "/metrics/postgres")[0] == 200
+        monkeypatch.setattr(looking, "SECRETS_SECONDS", 0.0)
+        monkeypatch.setattr(looking, "Secrets", hanging)
+        try:
+            for _ in range(3):
+                assert samples(ask(running.port, "/metrics/postgres")[2])["pg_up service=db"] == 1
+            assert inside.is_set()
+            assert ask(running.port, "/-/healthy")[0] == 200
+        finally:
+            gate.set()
+
+
+def test_the_last_thread_that_reads_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no further thread is to be had, looks are left to those that end in time."""
+    monkeypatch.setattr(server.Server, "_more", more_but_once(server.Server._more))
+    hanging = Hanging()
+    with serving(plain, relief=hanging.relief) as running:
+        assert ask(running.port, "/hangs")[2] == b"plain\n"
+        assert ask(running.port, "/quick")[2] in (b"plain\n", b"first\n")
+
+
+def more_but_once(more: Callable[[server.Server], None]) -> Callable[[server.Server], None]:
+    """Return what makes a thread the first time, fails the second time, and makes threads after that."""
+    calls: list[int] = []
+
+    def made(self: server.Server) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("can't start new thread")
+        more(self)
+
+    return made
