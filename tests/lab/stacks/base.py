@@ -79,10 +79,11 @@ class System:
     def forget(self) -> None:
         """Empty the logs, so that one fault's traces do not become the next one's evidence.
 
-        Those that logrotate has put aside meanwhile are read by opsctl as well.
+        Those that logrotate has put aside meanwhile are read by opsctl as well. With -c, since the kernel
+        (fs.protected_regular) lets not even root open another's file in a sticky folder to create it.
         """
         self.server.sh(
-            "find /var/log '(' -name '*.log' -o -name '*.log.1' ')' -type f -exec truncate -s 0 {} + ;"
+            "find /var/log '(' -name '*.log' -o -name '*.log.1' ')' -type f -exec truncate -c -s 0 {} + ;"
             "journalctl --rotate >/dev/null 2>&1; journalctl --vacuum-time=1s >/dev/null 2>&1; true",
             check=False,
         )
@@ -291,4 +292,4 @@ class ComposeSystem(System):
     def forget(self) -> None:
         """Empty the containers' logs as well."""
         super().forget()
-        self.sh("truncate -s 0 /var/lib/docker/containers/*/*-json.log", check=False)
+        self.sh("truncate -c -s 0 /var/lib/docker/containers/*/*-json.log", check=False)
