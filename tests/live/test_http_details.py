@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -108,36 +108,49 @@ def test_a_diagnosis_keeps_none_of_it() -> None:
 
 
 class Counted(Page):
-    """Prometheus text of an application: each time it is asked it has answered ten more, three with 500."""
+    """Prometheus text of an application: what it has answered with 200 and with 500, look by look."""
 
-    asked = 0
+    counts: ClassVar[list[tuple[int, int]]] = []
 
     def do_GET(self) -> None:
-        type(self).asked += 1
-        lines = [
-            f'http_requests_total{{status="{code}"}} {n * self.asked}' for code, n in (("200", 7), ("500", 3))
-        ]
-        body = ("\n".join(lines) + "\n").encode()
+        numbers = zip(("200", "500"), self.counts.pop(0), strict=True)
+        body = "".join(
+            f'http_requests_total{{status="{code}"}} {number}\n' for code, number in numbers
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
 
-def test_a_scrape_compares_with_the_look_before_and_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("counts", "windows"),
+    [
+        # one request of each window was opsctl's own
+        ([(7, 3), (14, 6), (21, 9)], [(None, None), (9, 3), (9, 3)]),
+        # the first errors of all
+        ([(100, 0), (100, 40), (200, 40)], [(100, 0), (39, 40), (99, 0)]),
+        # it was started anew: what it counts now began at nothing
+        ([(100, 50), (1000, 0), (1000, 7)], [(None, None), (1000, 0), (6, 7)]),
+    ],
+)
+def test_a_scrape_compares_with_the_look_before_and_asks_once(
+    monkeypatch: pytest.MonkeyPatch,
+    counts: list[tuple[int, int]],
+    windows: list[tuple[int | None, int | None]],
+) -> None:
     monkeypatch.setattr(probing, "WINDOW_SECONDS", 0.0)
     kept: dict[str, Any] = {}
 
     class Handler(Counted):
-        asked = 0
+        counts: ClassVar[list[tuple[int, int]]] = []
 
+    Handler.counts += counts
     with serving(handler=Handler) as port:
         spec = HttpSpec(url=f"http://127.0.0.1:{port}/metrics", metrics=["http_requests_total"])
         context = dataclasses.replace(
             context_for("http", spec, Path("/"), 60.0), options={"detail": "metrics", "kept": kept}
         )
-        found = [probe(context) for _ in range(3)]
-        assert Handler.asked == 3
-    assert found[0].window_requests is None
-    # one of the ten was opsctl's own
-    assert [(item.window_requests, item.window_errors) for item in found[1:]] == [(9, 3), (9, 3)]
+        found = [probe(context) for _ in counts]
+    assert Handler.counts == [], "asked once a look"
+    assert [(item.window_requests, item.window_errors) for item in found] == windows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -135,3 +136,43 @@ def test_many_at_once_all_land() -> None:
     assert all(pool.wait(flight, soon()) for flight in started)
     assert [flight.value for flight in started] == [number * 2 for number in range(200)]
     assert threads("many") <= 3
+
+
+def test_what_has_landed_is_kept_by_nobody() -> None:
+    class Brought:
+        pass
+
+    pool, seen = Flights(2, "kept"), []
+
+    def work() -> Brought:
+        brought = Brought()
+        seen.append(weakref.ref(brought))
+        return brought
+
+    flight = pool.start("a", work, LONG)
+    assert pool.wait(flight, soon())
+    own = pool.here("b", work, LONG)
+    assert own is not None
+    del flight, own
+    wait_until(lambda: [item() for item in seen] == [None, None], "gone", LONG)
+
+
+def test_a_thread_that_asks_flies_by_itself_and_others_share_it() -> None:
+    pool, inside, gate = Flights(2, "here"), threading.Event(), threading.Event()
+
+    def work() -> str:
+        inside.set()
+        assert gate.wait(LONG)
+        return threading.current_thread().name
+
+    flown: list[flights.Flight | None] = []
+    own = threading.Thread(target=lambda: flown.append(pool.here("a", work, LONG)), name="asker")
+    own.start()
+    assert inside.wait(LONG)
+    assert pool.here("a", work, LONG) is None, "one at a time"
+    shared = pool.start("a", work, LONG)
+    gate.set()
+    assert pool.wait(shared, soon())
+    own.join(LONG)
+    assert shared.value == "asker"
+    assert flown == [shared]

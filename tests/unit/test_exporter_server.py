@@ -210,3 +210,22 @@ def test_clients_that_come_and_go_all_get_their_own_answers(
         wait_until(lambda: running.connections() == 0, "all let go", LONG)
         assert ask(running.port, "/after")[2] == b"/after\n"
     assert "fault" not in capfd.readouterr().err
+
+
+def test_an_answer_under_way_is_finished_before_the_end() -> None:
+    inside, gate = threading.Event(), threading.Event()
+    huge = b"x" * 3_000_000
+
+    def slow(_request: Request) -> Answer:
+        inside.set()
+        assert gate.wait(LONG)
+        return Answer(200, huge)
+
+    with serving(slow) as running:
+        client = Client(running.port)
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert inside.wait(LONG)
+        running.stop()
+        gate.set()
+        assert client.answer()[2] == huge
+        client.__exit__()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import socketserver
 import threading
 from collections.abc import Iterator
 
+import pytest
+
 from opsctl.probes.kept_http import KeptHttp
+from opsctl.probes.short_exchange import bound
 
 LONG = 60.0
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -65,6 +69,21 @@ def test_chunks_are_read_as_well_over_a_second_connection() -> None:
 def test_a_connection_that_the_server_ends_is_replaced() -> None:
     assert asked(LAST, 2) == 6
     assert asked(PLAIN, 2) == 3
+
+
+def test_a_wait_of_no_time_is_not_for_ever() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        bound(ours, 1e-9)
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)
+
+
+def test_a_port_that_is_none_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="ort"):
+        KeptHttp("http://127.0.0.1:99999/status")
+    gc.collect()
+    assert capsys.readouterr().err == ""
 
 
 def test_silence_ends_in_time_and_the_next_question_has_its_own() -> None:
