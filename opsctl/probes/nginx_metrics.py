@@ -60,16 +60,16 @@ def probe_metrics(context: ProbeContext) -> NginxFacts:
     kept: _Kept | None = options.get("nginx")
     facts: NginxFacts | None = None
     if kept is not None and not _is_old(kept, traffic):
-        facts = _now(context, spec, kept)
+        facts = _now(context, spec, kept, traffic)
         if facts.up != kept.facts.up and time.monotonic() - kept.at >= LEAST_SECONDS:
             facts = None  # what else was kept is no longer so
     if facts is None:
         kept = options["nginx"] = _full(context, spec, kept, followed, options)
-        facts = kept.facts
+        facts = msgspec.structs.replace(kept.facts, traffic=traffic)
         kept.server_errors = _server_errors(traffic)
     if isinstance(following, Following):
         following.watch()
-    return msgspec.structs.replace(facts, traffic=traffic)
+    return facts
 
 
 def _full(
@@ -131,7 +131,7 @@ def _server_errors(traffic: NginxTraffic | None) -> int:
     return sum(item.count for item in traffic.requests if item.status[0] == "5")
 
 
-def _now(context: ProbeContext, spec: NginxSpec, kept: _Kept) -> NginxFacts:
+def _now(context: ProbeContext, spec: NginxSpec, kept: _Kept, traffic: NginxTraffic | None) -> NginxFacts:
     """Return the kept facts with what the status page, or else nginx at its door, says now."""
     facts = kept.facts
     if kept.status is not None:
@@ -139,7 +139,7 @@ def _now(context: ProbeContext, spec: NginxSpec, kept: _Kept) -> NginxFacts:
         numbers = nginx_logs.status_page(body.decode("utf-8", "replace")) if connection.state == "ok" else {}
         if numbers and facts.up:
             problems = [item for item in facts.problems if item.part != "status"]
-            return msgspec.structs.replace(facts, problems=problems, **numbers)
+            return msgspec.structs.replace(facts, problems=problems, traffic=traffic, **numbers)
     from opsctl.probes.nginx import Look
 
     look = Look(context, spec)
@@ -154,7 +154,7 @@ def _now(context: ProbeContext, spec: NginxSpec, kept: _Kept) -> NginxFacts:
         "connections_waiting": None,
         "requests": None,
     }
-    return msgspec.structs.replace(facts, up=up, connection=connection, **nothing)
+    return msgspec.structs.replace(facts, up=up, connection=connection, traffic=traffic, **nothing)
 
 
 def _follow(
