@@ -60,6 +60,7 @@ class Lookout:
         self._looker = looker
         self.following: Following | None = None
         self._kept: dict[str, dict[str, Any]] = {}
+        self._of_kinds: dict[tuple[str, ...], list[Assignment]] = {}
         self._tallies = {item.target.id: _Tally() for item in self.assignments}
         self._lock = threading.Lock()
         self._secrets: tuple[float, Secrets] | None = None
@@ -68,8 +69,12 @@ class Lookout:
 
     def of_kinds(self, kinds: Iterable[str]) -> list[Assignment]:
         """Return what there is of some kinds, in the order of the stack file."""
-        wanted = frozenset(kinds)
-        return [item for item in self.assignments if item.target.kind in wanted]
+        wanted = tuple(kinds)
+        found = self._of_kinds.get(wanted)
+        if found is None:
+            found = [item for item in self.assignments if item.target.kind in wanted]
+            self._of_kinds[wanted] = found
+        return found
 
     def readings(self, chosen: list[Assignment], until: float, here: bool = False) -> list[Reading]:
         """Look at targets and return what is known at `until` (monotonic); one reading each, in order.

@@ -98,8 +98,7 @@ def look(
 
     A probe that hangs is not waited for by anybody else: whoever calls this has a thread to spare.
     """
-    run = _Run(stack, secrets, redactor, time.monotonic() + seconds, options)
-    run.shared = shared
+    run = _Run(stack, secrets, redactor, time.monotonic() + seconds, options, shared)
     run.batch.join()
     try:
         return run.one(item)
@@ -172,13 +171,18 @@ class _Run:
     """The state of one collection."""
 
     def __init__(
-        self, stack: Stack, secrets: Secrets, redactor: Redactor, ends: float, options: dict[str, Any]
+        self,
+        stack: Stack,
+        secrets: Secrets,
+        redactor: Redactor,
+        ends: float,
+        options: dict[str, Any],
+        shared: Shared | None = None,
     ) -> None:
         self.stack, self.secrets, self.redactor = stack, secrets, redactor
         self.ends, self.options = ends, options
-        self.shared = Shared()
+        self.shared = shared or Shared()
         self.batch = system.Batch()
-        self.results: queue.SimpleQueue[tuple[int, Reading]] = queue.SimpleQueue()
         self.started: dict[int, float] = {}
         self.probe_seconds = PROBE_SECONDS
 
@@ -186,17 +190,20 @@ class _Run:
         if progress is not None:
             progress(0, len(chosen))
         waiting: queue.SimpleQueue[tuple[int, Assignment]] = queue.SimpleQueue()
+        results: queue.SimpleQueue[tuple[int, Reading]] = queue.SimpleQueue()
         for index, item in enumerate(chosen):
             waiting.put((index, item))
         for number in range(min(MAX_THREADS, len(chosen))):
-            threading.Thread(target=self._work, args=(waiting,), name=f"probe-{number}", daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(waiting, results), name=f"probe-{number}", daemon=True
+            ).start()
         done: dict[int, Reading] = {}
         while len(done) < len(chosen):
             left = self.ends - time.monotonic()
             if left <= 0:
                 break
             try:
-                index, reading = self.results.get(timeout=left)
+                index, reading = results.get(timeout=left)
             except queue.Empty:
                 break
             done[index] = reading
@@ -205,7 +212,11 @@ class _Run:
         self.batch.end()
         return [done.get(index) or self._left_behind(index, item) for index, item in enumerate(chosen)]
 
-    def _work(self, waiting: queue.SimpleQueue[tuple[int, Assignment]]) -> None:
+    def _work(
+        self,
+        waiting: queue.SimpleQueue[tuple[int, Assignment]],
+        results: queue.SimpleQueue[tuple[int, Reading]],
+    ) -> None:
         self.batch.join()
         while time.monotonic() < self.ends:
             try:
@@ -213,7 +224,7 @@ class _Run:
             except queue.Empty:
                 return
             self.started[index] = time.monotonic()
-            self.results.put((index, self.one(item)))
+            results.put((index, self.one(item)))
 
     def one(self, item: Assignment) -> Reading:
         """Return what the target's probe says, or why it said nothing."""

@@ -188,12 +188,18 @@ class Followed:
                 | {name: item.place for name, item in self._streams.items()},
             )
 
+    def unread(self) -> int:
+        """Return the bytes of all files that are still to be read."""
+        with self._sources:
+            files = list(self._files.values())
+        return sum([file.unread for file in files])
+
     def sums(self) -> dict[str, int]:
         """Return what the files say together: unread, rotations, truncations."""
         with self._sources:
             files = list(self._files.values())
         return {
-            "unread": sum(file.unread for file in files),
+            "unread": sum([file.unread for file in files]),
             "rotations": sum(file.rotations for file in files),
             "truncations": sum(file.truncations for file in files),
         }
@@ -306,4 +312,4 @@ class FollowedNginx(Followed):
                 self.lock.release()
         if self._shown is None:
             return None
-        return msgspec.structs.replace(self._shown[1], unread=self.sums()["unread"], read_at=self.read_at)
+        return msgspec.structs.replace(self._shown[1], unread=self.unread(), read_at=self.read_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
 
 
+@functools.cache
 def probe_for(kind: str) -> Callable[[ProbeContext], Facts]:
     """Return the `probe` function of a kind."""
     module = importlib.import_module(f"opsctl.probes.{kind}")

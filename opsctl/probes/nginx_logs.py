@@ -327,11 +327,14 @@ def _over(items: list[ErrorLine], requests: list[AccessLine]) -> bool:
     return all((good.get(path, 0.0) if path else newest) > at for path, at in last.items())
 
 
+_ACTIVE = re.compile(r"Active connections:\s*(\d{1,18})")
+_TOTALS = re.compile(r"\n\s*(\d{1,18})\s+(\d{1,18})\s+(\d{1,18})\s*\n")
+_STATES = re.compile(r"Reading:\s*(\d{1,18})\s+Writing:\s*(\d{1,18})\s+Waiting:\s*(\d{1,18})")
+
+
 def status_page(text: str) -> dict[str, int]:
     """Return the numbers of a stub_status page; empty where it is none."""
-    active = re.search(r"Active connections:\s*(\d{1,18})", text)
-    totals = re.search(r"\n\s*(\d{1,18})\s+(\d{1,18})\s+(\d{1,18})\s*\n", text)
-    states = re.search(r"Reading:\s*(\d{1,18})\s+Writing:\s*(\d{1,18})\s+Waiting:\s*(\d{1,18})", text)
+    active, totals, states = _ACTIVE.search(text), _TOTALS.search(text), _STATES.search(text)
     if not (active and totals and states):
         return {}
     return {

@@ -33,6 +33,7 @@ QUIET_SECONDS, TROUBLED_SECONDS = 60.0, 10.0
 LEAST_SECONDS = 2.0
 """Between two full looks, whatever happens."""
 STATUS_SECONDS = 1.0
+WATCH_SECONDS = 1.0
 MOST_LOGS = 8
 Signature = tuple[tuple[int, int] | None, ...]
 
@@ -47,6 +48,16 @@ class _Kept:
     signature: Signature
     server_errors: int
     status: KeptHttp | None
+    watched_at: float = 0.0
+    """When it was last seen whether a file has changed (monotonic seconds)."""
+
+    def changed(self) -> bool:
+        """Return whether a file has changed; looked for at most once in `WATCH_SECONDS`."""
+        now = time.monotonic()
+        if now - self.watched_at < WATCH_SECONDS:
+            return False
+        self.watched_at = now
+        return _signature(self.watched) != self.signature
 
 
 def probe_metrics(context: ProbeContext) -> NginxFacts:
@@ -121,7 +132,7 @@ def _is_old(kept: _Kept, traffic: NginxTraffic | None) -> bool:
         or any(item.reachable is False for item in facts.upstreams)
         or any(item.writable is False for item in facts.logs)
         or _server_errors(traffic) != kept.server_errors
-        or _signature(kept.watched) != kept.signature
+        or kept.changed()
     )
 
 
