@@ -11,6 +11,7 @@ import datetime
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ def between(text: str, marker: str, content: str) -> str:
     return pattern.sub(lambda match: match.group(1) + content + match.group(2), text)
 
 
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
+
+
 def lab_table(report: dict[str, Any]) -> str:
     """Return the lab's scores as Markdown, with all that a reader needs to judge and to repeat them."""
     total = report["summary"]
@@ -34,7 +39,7 @@ def lab_table(report: dict[str, Any]) -> str:
     for name, each in [*total["systems"].items(), *total["kinds"].items(), ("**all**", total["all"])]:
         if name == next(iter(total["kinds"])):
             lines.append(f"| *by kind of fault* |{' |' * (len(heads) - 1)}")
-        shares = [f"{each[key]:.2f}" for key in ("ac1", "exact", "path")]
+        shares = [f"{each[key]:.3f}" for key in ("ac1", "exact", "path")]
         times = ["–" if each[key] is None else f"{each[key]:.2f} s" for key in ("p50_seconds", "p95_seconds")]
         lines.append(
             f"| {' | '.join([name, str(each['faults']), *shares, str(each['abstained']), *times])} |"
@@ -44,22 +49,27 @@ def lab_table(report: dict[str, Any]) -> str:
     hanging = total["all"]["p95_hanging_seconds"]
     hangs = f" Where something hangs the p95 is {hanging:.2f} s (deadline 10 s)." if hanging else ""
     beside = f", {report['workers']} systems at once" if report["workers"] > 1 else ""
-    beside += ", beside other work" if report["shared_machine"] else ""
+    beside += ", beside other work" if report["shared_machine"] and report["workers"] == 1 else ""
+    command = "make lab ARGUMENTS='--workers 2'" if report["workers"] == 2 else "make lab"
     return "\n".join(
         [
             f"Measured on {report['taken_at'][:10]} on {report['cores']} cores{beside}, "
-            f"{report['seconds'] / 60:.0f} minutes; repeat it with `make lab` (root, Debian 12).",
+            f"{report['seconds'] / 60:.0f} minutes; repeat it with `{command}` (root, Debian 12):",
             "",
             *lines,
             "",
-            f"False alarms: {alarms} in {controls['runs']} looks at healthy systems, each at least "
-            f"{controls['recovered_seconds']:.0f} s after the last fault was undone, and in all faults that "
-            f"should find nothing. Wrong names under missing evidence: {len(blind['wrong_names'])} in "
-            f"{blind['faults']} faults, {blind['abstained']} times it abstained.{hangs}",
+            *_wrapped(
+                f"False alarms: {alarms} in {controls['runs']} looks at healthy systems, each at least "
+                f"{controls['recovered_seconds']:.0f} s after the last fault was undone, and in all faults that "
+                f"should find nothing. Wrong names under missing evidence: {len(blind['wrong_names'])} in "
+                f"{blind['faults']} faults, {blind['abstained']} times it abstained.{hangs}",
+            ),
             "",
-            "AC@1: the first root cause named is the injected one. Exact set: no cause is missing and none "
-            "is too many. Path right: every documented symptom hangs below its cause. Scores of other tools "
-            "published on other data are not like for like.",
+            *_wrapped(
+                "AC@1: the first root cause named is the injected one. Exact set: no cause is missing and none "
+                "is too many. Path right: every documented symptom hangs below its cause. Scores of other tools "
+                "published on other data are not like for like.",
+            ),
             "",
         ]
     )
