@@ -60,15 +60,15 @@ def lab_table(report: dict[str, Any]) -> str:
             "",
             *_wrapped(
                 f"False alarms: {alarms} in {controls['runs']} looks at healthy systems, each at least "
-                f"{controls['recovered_seconds']:.0f} s after the last fault was undone, and in all faults that "
-                f"should find nothing. Wrong names under missing evidence: {len(blind['wrong_names'])} in "
-                f"{blind['faults']} faults, {blind['abstained']} times it abstained.{hangs}",
+                f"{controls['recovered_seconds']:.0f} s after the last fault was undone, and in all faults "
+                f"that should find nothing. Wrong names under missing evidence: {len(blind['wrong_names'])} "
+                f"in {blind['faults']} faults, {blind['abstained']} times it abstained.{hangs}",
             ),
             "",
             *_wrapped(
-                "AC@1: the first root cause named is the injected one. Exact set: no cause is missing and none "
-                "is too many. Path right: every documented symptom hangs below its cause. Scores of other tools "
-                "published on other data are not like for like.",
+                "AC@1: the first root cause named is the injected one. Exact set: no cause is missing and "
+                "none is too many. Path right: every documented symptom hangs below its cause. Scores of "
+                "other tools published on other data are not like for like.",
             ),
             "",
         ]
