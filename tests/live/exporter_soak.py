@@ -50,7 +50,6 @@ class Report:
         """Return what the exporter holds on to that it did not before, by more than a few."""
         before, after = self.before, self.after
         allowed = dict.fromkeys(("backends", "redis_clients"), float(FEW))
-        descriptors += max(after.threads - before.threads, 0)  # each has the kernel's counts of itself open
         allowed |= {"threads": threads, "descriptors": descriptors, "resident_mib": GROWTH_MIB}
         grown = [
             name for name, more in allowed.items() if getattr(after, name) > getattr(before, name) + more

@@ -20,6 +20,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.live.exporter_bed import held_descriptors
 from tests.servers.base import Server, wait_until
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
@@ -183,7 +184,7 @@ def test_many_scrapes_of_what_is_frozen_leave_nothing_behind(tmp_path: Path) -> 
         for kind in ("redis", "postgres"):
             exporter.wait_up(kind, 1)
         exporter.samples("/metrics")
-        before = exporter.samples("/metrics")
+        before, held = exporter.samples("/metrics"), held_descriptors(exporter.process.pid)
         redis.freeze()
         try:
             for _ in range(40):
@@ -194,11 +195,9 @@ def test_many_scrapes_of_what_is_frozen_leave_nothing_behind(tmp_path: Path) -> 
 
         def as_before() -> bool:
             now = exporter.samples("/metrics")
-            more_threads = now["opsctl_exporter_threads"] - before["opsctl_exporter_threads"]
             return (
-                # a thread that looks keeps one open: the kernel's counts of its own
-                now["process_open_fds"] <= before["process_open_fds"] + max(more_threads, 0) + 2
-                and more_threads <= 8
+                held_descriptors(exporter.process.pid) <= held + 2
+                and now["opsctl_exporter_threads"] <= before["opsctl_exporter_threads"] + 8
                 and now["opsctl_exporter_hung_collections"] == 0
             )
 

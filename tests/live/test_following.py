@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.live.exporter_bed import held_descriptors
 from tests.live.test_exporter import WAITS, Exporter, exporting
 from tests.servers.base import free_port, wait_until
 from tests.servers.nginx import NginxServer
@@ -225,12 +226,7 @@ def test_a_frozen_nginx_costs_no_page_and_leaves_nothing_behind(tmp_path: Path) 
         assert exporter.samples(page)["nginx_up"] == 1
 
         def held() -> int:
-            """What is open, the kernel's counts of each thread that looks aside."""
-            found = 0
-            for item in Path(f"/proc/{exporter.process.pid}/fd").iterdir():
-                with contextlib.suppress(FileNotFoundError):
-                    found += item.readlink().name != "schedstat"
-            return found
+            return held_descriptors(exporter.process.pid)
 
         before = held()
         os.kill(nginx.pid, signal.SIGSTOP)
