@@ -48,8 +48,11 @@ class _Path:
 class _Scrape:
     """One scrape; counted once, whoever of two threads answers it."""
 
-    def __init__(self, application: Application, request: Request, seconds: float) -> None:
+    def __init__(
+        self, application: Application, request: Request, seconds: float, allowed: float | None = None
+    ) -> None:
         self._application, self._request, self.seconds = application, request, seconds
+        self._allowed = allowed
         self._began = time.monotonic()
         self._entered = False
         self._series: int | None = None
@@ -73,7 +76,8 @@ class _Scrape:
 
     def _answer(self, pages: Pages) -> Answer:
         try:
-            until = time.monotonic() + self._application.seconds_for(self._request)
+            allowed = self._allowed or self._application.seconds_for(self._request)
+            until = time.monotonic() + allowed
             page = pages[self._request.path](self._request, until)
         except BadRequest as error:
             return line(error.status, error.words)
@@ -140,10 +144,10 @@ class Application:
             return None
         seconds = self._lookout.probe_seconds + GRACE_SECONDS
         try:
-            enough = self.seconds_for(request) > seconds + LEAST_SECONDS
+            allowed = self.seconds_for(request)
         except BadRequest:
             return None
-        return _Scrape(self, request, seconds) if enough else None
+        return _Scrape(self, request, seconds, allowed) if allowed > seconds + LEAST_SECONDS else None
 
     def seconds_for(self, request: Request) -> float:
         """Return how long an answer may take.

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from exporters.guard import FileGuard
 
 
-GARBAGE_FROM = 20_000
-"""Objects made and not yet given back from which it is looked for cycles among them: about what a large
-page makes. A small one makes hundreds, and hardly a cycle: it should not pay for the search."""
-
-
 class Address(click.ParamType):  # type: ignore[type-arg]
     """HOST:PORT; an empty host is every address of this machine, as in other exporters."""
 
@@ -121,7 +116,6 @@ def command(
     if not _private(listen[0]) and not (guard is not None and guard.protected):
         tell("opsctl: everybody who reaches this address can read them; --web.config.file sets a password")
     gc.enable()  # the command line switches it off for its short runs
-    gc.set_threshold(GARBAGE_FROM, 20, 10)
     gc.collect()
     gc.freeze()  # what is there now stays: no need to look through it again and again
     following.start()
