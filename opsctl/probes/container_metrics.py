@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from opsctl.probes.container_cgroup import ControlGroup
     from opsctl.probes.container_usage import Source
 
-OLDEST_SAMPLE_SECONDS = 300.0
-"""Counters of longer ago say nothing of now."""
 KEPT_SECONDS = 120.0
 """`docker update` changes limits without a trace in the list: they are known this much later at most."""
 CHECKED_SECONDS = 30.0
@@ -150,7 +148,7 @@ class MetricsLook(Look):
             for item in instances
             if item.cpu_limit and item.state == "running" and item.cpu_periods is not None
         }
-        found = earlier(self.context, "throttling", now, THROTTLE_WINDOW_SECONDS, OLDEST_SAMPLE_SECONDS)
+        found = earlier(self.context, "throttling", now, THROTTLE_WINDOW_SECONDS)
         before = found[1] if found is not None else {}
         ratios: dict[str, float | None] = {}
         for identity, (periods, throttled) in now.items():

@@ -28,8 +28,6 @@ T = TypeVar("T")
 PAGING = frozenset({"pswpin", "pswpout", "pgmajfault", "oom_kill"})
 SWAP_SAMPLE_SECONDS = 1.0
 PROCESS_SECONDS = 0.3
-OLDEST_SAMPLE_SECONDS = 300.0
-"""A counter of longer ago says nothing of its rate now."""
 MAX_KILLS = 20
 SELDOM_SECONDS = 30.0
 """For how long a server that is asked again and again trusts what takes a walk over every process."""
@@ -234,7 +232,7 @@ def _swap_rate(context: ProbeContext, values: dict[str, Any]) -> float | None:
     if used == 0 or (stall is not None and stall.some_10 == 0):
         return 0.0
     if for_metrics(context):
-        before = earlier(context, "swapped in", first, SWAP_SAMPLE_SECONDS, OLDEST_SAMPLE_SECONDS)
+        before = earlier(context, "swapped in", first, SWAP_SAMPLE_SECONDS)
         return None if before is None else max(first - before[1], 0) / before[0]
     window = min(SWAP_SAMPLE_SECONDS, context.left - 0.4)
     if window < 0.2:

@@ -14,7 +14,7 @@ from opsctl.facts.base import FactProblem
 from opsctl.facts.host import Filesystem, LargeFile
 from opsctl.probes import host_parsing as parsing
 from opsctl.probes.host_statvfs import Asking, waiting_for_others
-from opsctl.probes.remembering import for_metrics, memory, remembered
+from opsctl.probes.remembering import OLDEST_SECONDS, for_metrics, memory, remembered
 from opsctl.stack.targets import assignments
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 STATVFS_SECONDS = 1.0
 """A local file system answers in microseconds; one that takes longer than this is hung."""
 SAMPLE_SECONDS = 1.0
-OLDEST_SAMPLE_SECONDS = 300.0
-"""Free space of longer ago says nothing of how fast it goes now."""
 LARGE_FILES_SECONDS = 30.0
 LITTLE_LEFT = 0.8
 """Filling is measured only above this share in use: most growth ends long before the disk does."""
@@ -180,7 +178,7 @@ def _with_growth_between(found: list[Filesystem], context: ProbeContext) -> list
     now = time.monotonic()
     free = {item.mountpoint: item.available for item in found}
     known: list[tuple[float, dict[str, int | None]]] = kept.get("free space", [])
-    known = [sample for sample in known if now - sample[0] <= OLDEST_SAMPLE_SECONDS]
+    known = [sample for sample in known if now - sample[0] <= OLDEST_SECONDS]
     if not known or now - known[-1][0] >= SAMPLE_SECONDS:
         known = kept["free space"] = [*known, (now, free)][-3:]
     if len(known) < 3:

@@ -29,8 +29,6 @@ REPEATABLE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing; a POST is sent once, whatever it answers."""
 WINDOW_SECONDS = 1.0
 """Time between two readings of an application's request counters."""
-OLDEST_SECONDS = 300.0
-"""Counters of longer ago say nothing of now."""
 
 
 def probe(context: ProbeContext) -> HttpFacts:
@@ -193,11 +191,12 @@ def _window(context: ProbeContext, spec: HttpSpec, route: Route, first: Exchange
     before = request_counts(first.body.decode("utf-8", "replace"))
     if before is None or _cut(first):
         return {}
-    changes = _since_the_last_look(context, before) if for_metrics(context) else {}
-    if changes or before[1] == 0:
-        return changes or {"window_seconds": 0.0, "window_requests": before[0], "window_errors": 0.0}
     if for_metrics(context):
-        return {}
+        changes = _since_the_last_look(context, before)
+        if changes or before[1]:
+            return changes
+    if before[1] == 0:
+        return {"window_seconds": 0.0, "window_requests": before[0], "window_errors": 0.0}
     if context.left < WINDOW_SECONDS + 0.5:
         return {}
     began = time.monotonic()
@@ -215,7 +214,7 @@ def _since_the_last_look(context: ProbeContext, now: tuple[float, float]) -> dic
     if kept is None:
         return {}
     looks = kept["looks"] = kept.get("looks", 0) + 1
-    found = earlier(context, "request counts", (now, looks), WINDOW_SECONDS, OLDEST_SECONDS)
+    found = earlier(context, "request counts", (now, looks), WINDOW_SECONDS)
     if found is None:
         return {}
     seconds, (before, looks_before) = found

@@ -27,8 +27,6 @@ RESEND_SECONDS = 90.0
 DEFAULT_GROUP_INTERVAL = 300.0
 """Alertmanager's default `group_interval`: what failed is tried again after it."""
 SAMPLE_SECONDS = 1.0
-OLDEST_SECONDS = 300.0
-"""Totals of longer ago say nothing of now."""
 MAX_ASKED = 20
 _HISTORY = "15m"
 
@@ -240,7 +238,7 @@ def _its_prometheus(context: ProbeContext) -> Asker | None:
 
 def _since_the_last_look(context: ProbeContext, now: list[Integration]) -> list[Integration]:
     """Return the integrations, each with whether more of its attempts have failed since an earlier look."""
-    found = earlier(context, "integrations", now, SAMPLE_SECONDS, OLDEST_SECONDS)
+    found = earlier(context, "integrations", now, SAMPLE_SECONDS)
     return _with_growth(found[1], now) if found is not None else now
 
 

@@ -34,6 +34,7 @@ LEAST_SECONDS = 2.0
 """Between two full looks, whatever happens."""
 STATUS_SECONDS = 1.0
 WATCH_SECONDS = 1.0
+"""At least this long between two looks at whether a file has changed."""
 MOST_LOGS = 8
 Signature = tuple[tuple[int, int] | None, ...]
 

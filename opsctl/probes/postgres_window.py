@@ -26,8 +26,6 @@ Row = dict[str, Any]
 
 WINDOW_SECONDS = 1.2
 """Backends hand in their counters about once a second; a shorter window would miss them."""
-LONGEST_SECONDS = 300.0
-"""An earlier look that is older says nothing of what happens now."""
 _KEPT = ("databases", "checkpoints_requested", "wal_position")
 
 
@@ -78,7 +76,7 @@ def since_the_last_look(
         The statements of the first and of the second sample.
     """
     sample: Row = {name: values.get(name) for name in _KEPT} | {"statements": statements}
-    found = earlier(context, "counters", sample, WINDOW_SECONDS, LONGEST_SECONDS)
+    found = earlier(context, "counters", sample, WINDOW_SECONDS)
     if found is None or not reasons:
         return statements, []
     seconds, first = found

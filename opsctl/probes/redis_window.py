@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from opsctl.probes.redis_client import RedisClient
 
 WINDOW_SECONDS = 1.0
-LONGEST_SECONDS = 300.0
-"""An earlier look that is older says nothing of what happens now."""
 NEAR_FULL = 0.9
 LENGTH_COMMANDS = {"list": "LLEN", "stream": "XLEN", "zset": "ZCARD", "set": "SCARD"}
 
@@ -80,7 +78,7 @@ def since_the_last_look(context: ProbeContext, values: dict[str, Any]) -> None:
     queues: list[Queue] = values["queues"]
     sample = {name: values.get(name) for name in ("evicted_keys", "refused_writes")}
     lengths = {queue.name: queue.length for queue in queues}
-    found = earlier(context, "counters", (sample, lengths), WINDOW_SECONDS, LONGEST_SECONDS)
+    found = earlier(context, "counters", (sample, lengths), WINDOW_SECONDS)
     full = near_full(values)
     if not full and values.get("maxmemory") is not None:
         values |= {"evicted_per_second": 0.0, "refused_writes_per_second": 0.0}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OLDEST_SECONDS = 300.0
+"""Counters of longer ago say nothing of now."""
 SHARE = 0.02
 """Of the time, that is spent on reading what could be remembered."""
 
@@ -52,7 +54,9 @@ def remembered(context: ProbeContext, name: str, seconds: float, make: Callable[
     return made
 
 
-def earlier(context: ProbeContext, name: str, sample: T, least: float, most: float) -> tuple[float, T] | None:
+def earlier(
+    context: ProbeContext, name: str, sample: T, least: float, most: float = OLDEST_SECONDS
+) -> tuple[float, T] | None:
     """Return the sample of an earlier look and its age in seconds; note this one for later looks.
 
     What `diagnose` sleeps for comes for free where looks follow each other: the sample before. Two are

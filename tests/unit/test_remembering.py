@@ -12,7 +12,7 @@ import pytest
 from opsctl.facts.postgres_relations import Database
 from opsctl.facts.redis import Queue
 from opsctl.probes.base import ProbeContext
-from opsctl.probes.postgres_window import LONGEST_SECONDS, since_the_last_look
+from opsctl.probes.postgres_window import since_the_last_look
 from opsctl.probes.redis_window import since_the_last_look as redis_since
 from opsctl.probes.remembering import SHARE, earlier, for_metrics, memory, remembered
 from opsctl.stack.specs import PostgresSpec
@@ -119,7 +119,7 @@ def test_a_window_is_what_happened_since_the_look_before() -> None:
     assert since_the_last_look(context(kept), second, {"deadlocks", "statements"}, later) == (rows, later)
     window = second["window"]
     assert (window.deadlocks, window.wal_bytes, window.checkpoints_requested) == (2, 500, 0)
-    assert 10 <= window.seconds < LONGEST_SECONDS
+    assert 10 <= window.seconds < OLDEST_SECONDS
 
 
 def test_without_a_reason_there_is_no_window() -> None:
