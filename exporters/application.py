@@ -46,10 +46,17 @@ class _Path:
 
 
 class _Scrape:
-    """One scrape; counted once, whoever of two threads answers it."""
+    """One scrape; counted once, whoever of two threads answers it.
+
+    Args:
+        application: whose pages are asked for.
+        request: what is asked for.
+        seconds: for how long the first of two threads is waited for.
+        allowed: how long the answer may take; read from the request where it is not known yet.
+    """
 
     def __init__(
-        self, application: Application, request: Request, seconds: float, allowed: float | None = None
+        self, application: Application, request: Request, seconds: float = 0.0, allowed: float | None = None
     ) -> None:
         self._application, self._request, self.seconds = application, request, seconds
         self._allowed = allowed
@@ -129,7 +136,7 @@ class Application:
             return line(200, "opsctl exporter is healthy")
         if request.path == "/":
             return Answer(200, self._landing(), "text/html; charset=utf-8")
-        scrape = _Scrape(self, request, 0.0)
+        scrape = _Scrape(self, request)
         try:
             return scrape.answer(self.pages)
         finally:

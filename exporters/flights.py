@@ -119,7 +119,7 @@ class Flights:
             self._under_way[key] = [flight]
         flight.fly()
         with self._changed:
-            self._landed(flight)
+            self._land(flight)
             if flight.lost:
                 self._lost_borrowed -= 1
         return flight
@@ -160,7 +160,8 @@ class Flights:
                 break
         return flight.landed.is_set()
 
-    def _landed(self, flight: Flight) -> None:
+    def _land(self, flight: Flight) -> None:
+        """Let those that wait through, and forget the flight."""
         flight.landed.set()
         left = [other for other in self._under_way[flight.key] if other is not flight]
         if left:
@@ -213,7 +214,7 @@ class Flights:
                 flight.start()
             flight.fly()
             with self._changed:
-                self._landed(flight)
+                self._land(flight)
                 if flight.lost:
                     self._lost -= 1
             del flight  # with all that it has brought
