@@ -267,10 +267,12 @@ def unavailable() -> str:
 def held_descriptors(pid: int) -> int:
     """Return how many files and sockets a process holds open.
 
-    The kernel's counts of each thread that has looked are left aside: there are as many as threads.
+    The kernel's counts of each thread that has looked are left aside, as long as they are no more than
+    there are threads.
     """
-    found = 0
+    found = counts = 0
     for item in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            found += item.readlink().name != "schedstat"
-    return found
+            is_counts = item.readlink().name == "schedstat"
+            counts, found = counts + is_counts, found + (not is_counts)
+    return found + max(counts - len(list(Path(f"/proc/{pid}/task").iterdir())), 0)

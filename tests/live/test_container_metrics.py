@@ -9,6 +9,7 @@ import pytest
 
 from opsctl.engine import look
 from opsctl.facts.container import ContainerFacts, Instance
+from opsctl.probes import container_metrics
 from opsctl.probes.base import Shared
 from opsctl.probes.docker_api import DockerApi
 from opsctl.redact import Redactor
@@ -101,6 +102,16 @@ def test_a_container_is_inspected_when_it_has_changed(
     project.engine.docker("rm", identity)
     assert looker.facts().instances == []
     assert looker.kept["containers"] == {}
+
+
+def test_a_look_does_not_wait_for_one_whose_files_hang(
+    docker_engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Project(docker_engine, {"app": BUSY}) as project:
+        project.up()
+        looker = Looker(project, monkeypatch)
+        with container_metrics._ONE_READS:  # as held by a look that hangs
+            assert looker.one().usage is not None
 
 
 def test_throttling_is_compared_with_the_look_before(

@@ -7,6 +7,7 @@ import dataclasses
 import http.server
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -154,3 +155,24 @@ def test_a_scrape_compares_with_the_look_before_and_asks_once(
         found = [probe(context) for _ in counts]
     assert Handler.counts == [], "asked once a look"
     assert [(item.window_requests, item.window_errors) for item in found] == windows
+
+
+@pytest.mark.parametrize(("code", "asked"), [(200, 2), (503, 1)])
+def test_a_slow_answer_is_asked_for_again_unless_it_is_wrong_anyway(code: int, asked: int) -> None:
+    questions: list[str] = []
+
+    class Slow(Page):
+        def do_GET(self) -> None:
+            questions.append(self.path)
+            time.sleep(0.2)
+            self.send_response(code)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+    with serving(handler=Slow) as port:
+        found = read(HttpSpec(url=f"http://127.0.0.1:{port}/", max_seconds=0.1), "")
+    assert len(questions) == asked
+    assert found.duration_seconds is not None
+    assert found.duration_seconds > 0.1
+    assert (found.first_try_seconds is not None) == (asked == 2)
