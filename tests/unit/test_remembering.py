@@ -14,7 +14,7 @@ from opsctl.facts.redis import Queue
 from opsctl.probes.base import ProbeContext
 from opsctl.probes.postgres_window import since_the_last_look
 from opsctl.probes.redis_window import since_the_last_look as redis_since
-from opsctl.probes.remembering import SHARE, earlier, for_metrics, memory, remembered
+from opsctl.probes.remembering import OLDEST_SECONDS, SHARE, earlier, for_metrics, memory, remembered
 from opsctl.stack.specs import PostgresSpec
 from tests.unit.contexts import context_for
 
