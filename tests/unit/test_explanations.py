@@ -177,3 +177,14 @@ def test_a_missing_replica_explains_one_request_that_waited_in_vain_and_no_outag
     waiting = finding("nginx/upstream-timeout", "nginx", status)
     causes = ranked(finding("postgres/replica-missing", "db", "warning"), waiting)
     assert len([*causes.proven, *causes.also]) == roots
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [finding("nginx/upstream-timeout", "nginx"), answers(504, "nginx"), finding("http/timeout", "nginx")],
+    ids=lambda item: item.id,
+)
+def test_one_replica_that_hangs_explains_the_requests_that_went_to_it(effect: Finding) -> None:
+    hangs = finding("container/unhealthy", "backend", "warning")
+    assert names(ranked(hangs, effect)) == {"container/unhealthy:backend"}
+    assert names(ranked(hangs, effect, finding("container/paused", "db"))) == {"container/paused:db"}
