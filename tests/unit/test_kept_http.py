@@ -12,12 +12,26 @@ from collections.abc import Iterator
 import pytest
 
 from opsctl.probes.kept_http import KeptHttp
-from opsctl.probes.short_exchange import bound
+from opsctl.probes.short_answer import bound
 
 LONG = 60.0
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
 CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+
+
+@contextlib.contextmanager
+def running(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    """Serve; yields the URL."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/status"
+        finally:
+            server.shutdown()
+            thread.join(LONG)
 
 
 @contextlib.contextmanager
@@ -35,15 +49,8 @@ def serving(answer: bytes, each: int) -> Iterator[tuple[str, list[int]]]:
                     return
                 self.wfile.write(answer)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/status", made
-        finally:
-            server.shutdown()
-            thread.join(LONG)
+    with running(Handler) as url:
+        yield url, made
 
 
 def asked(answer: bytes, each: int) -> int:
@@ -53,13 +60,88 @@ def asked(answer: bytes, each: int) -> int:
         for _ in range(5):
             connection, status, body = kept.ask(LONG)
             assert (connection.state, status, body) == ("ok", 200, b"hi")
-        assert kept.ask(LONG, "GET")[1] == 200
+        assert kept.ask(LONG)[1] == 200
         kept.close()
         return len(made)
 
 
 def test_plain_answers_come_over_one_connection() -> None:
     assert asked(PLAIN, 100) == 1
+
+
+@contextlib.contextmanager
+def counting(each: int) -> Iterator[tuple[str, list[int]]]:
+    """Answer with the number of the question; close a connection after `each`. Yields URL and connections."""
+    made: list[int] = []
+    asked = iter(range(1, 100))
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            made.append(1)
+            for _ in range(each):
+                while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                    assert line
+                if not line:
+                    return
+                body = str(next(asked)).encode()
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    with running(Handler) as url:
+        yield url, made
+
+
+def test_a_question_that_was_sent_ahead_is_not_sent_again() -> None:
+    with counting(each=100) as (url, made):
+        kept = KeptHttp(url)
+        kept.ask_ahead(LONG)  # nobody is there yet
+        assert kept.ask(LONG)[2] == b"1"
+        for number in (b"2", b"3"):
+            kept.ask_ahead(LONG)
+            assert kept.ask(LONG)[2] == number
+        assert kept.ask(LONG)[2] == b"4"
+        kept.close()
+        assert len(made) == 1
+
+
+def test_an_answer_that_nobody_took_is_not_given_to_the_next_who_asks() -> None:
+    with counting(each=100) as (url, made):
+        kept = KeptHttp(url)
+        assert kept.ask(LONG)[2] == b"1"
+        kept.ask_ahead(LONG)
+        kept.ask_ahead(LONG)
+        later = int(kept.ask(LONG)[2])
+        kept.close()
+        assert len(made) == 2
+        assert later >= 2
+
+
+def test_silence_after_a_question_that_was_sent_ahead_ends_in_time() -> None:
+    over = threading.Event()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            self.wfile.write(PLAIN)
+            over.wait(LONG)
+
+    with running(Handler) as url:
+        kept = KeptHttp(url)
+        assert kept.ask(LONG)[1] == 200
+        kept.ask_ahead(0.2)
+        assert kept.ask(0.2)[0].state == "timeout"
+        kept.close()
+        over.set()
+
+
+def test_a_question_sent_ahead_to_a_server_that_has_closed_is_sent_anew() -> None:
+    with counting(each=1) as (url, made):
+        kept = KeptHttp(url)
+        assert kept.ask(LONG)[2] == b"1"
+        for number in (b"2", b"3"):
+            kept.ask_ahead(LONG)
+            assert kept.ask(LONG)[2] == number
+        kept.close()
+        assert len(made) == 3
 
 
 def test_chunks_are_read_as_well_over_a_second_connection() -> None:

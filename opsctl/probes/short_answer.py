@@ -1,4 +1,4 @@
-"""One request and one short answer over a plain connection, without a general HTTP client.
+"""One short answer over a plain connection, without a general HTTP client.
 
 http.client parses headers with the e-mail package, which costs more than all else of a look at a
 status page. What is not the plain case (chunks, no length, HTTP/1.0) is left to it.
@@ -23,13 +23,12 @@ class NotPlain(Exception):
     """The answer is not of the plain kind; the connection is of no more use."""
 
 
-def short_exchange(stream: socket.socket, request: bytes, ends: float, most: int) -> tuple[int, bytes, bool]:
-    """Send a request and return its answer: status, body, and whether the connection may be used again.
+def short_answer(stream: socket.socket, ends: float, most: int) -> tuple[int, bytes, bool]:
+    """Return the answer to a GET request: status, body, and whether the connection may be used again.
 
     Args:
-        stream: connected, with a time-out of its own until the first byte; nothing of an earlier answer
-            may be left in it.
-        request: a GET request, whole.
+        stream: the request was sent over it, and nothing of an earlier answer is left in it; it has a
+            time-out of its own until the first byte.
         ends: until when, in seconds of the monotonic clock.
         most: bytes of the body at most.
 
@@ -38,7 +37,6 @@ def short_exchange(stream: socket.socket, request: bytes, ends: float, most: int
         OSError: the connection broke or the time is over; `RemoteDisconnected` before the first byte.
     """
     try:
-        stream.sendall(request)
         data = _part(stream, b"")  # most answers come whole
     except BlockingIOError:  # what the kernel calls a time-out of its own
         raise TimeoutError("timed out") from None

@@ -1,4 +1,4 @@
-"""One request and one short answer, over a real socket pair: what is plain, what is not, what breaks."""
+"""One short answer, over a real socket pair: what is plain, what is not, what breaks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from opsctl.probes.short_exchange import NotPlain, short_exchange
+from opsctl.probes.short_answer import NotPlain, short_answer
 
 REQUEST = b"GET /nginx_status HTTP/1.1\r\nHost: a\r\n\r\n"
 LONG = 60.0
@@ -32,7 +32,8 @@ def asked(
     with ours, theirs:
         thread.start()
         try:
-            return short_exchange(ours, REQUEST, time.monotonic() + seconds, most)
+            ours.sendall(REQUEST)
+            return short_answer(ours, time.monotonic() + seconds, most)
         finally:
             thread.join(LONG)
 
