@@ -194,35 +194,19 @@ class LabelTexts:
         return known
 
 
-class _Family:
-    """The lines of one family; a series is there once, the first one wins.
-
-    As long as all come from one declaration, with other labels each, none can be there already.
-    """
-
-    __slots__ = ("_seen", "header", "lines", "only")
-
-    def __init__(self, header: str, only: _Line | None = None) -> None:
-        self.header, self.only = header, only
-        self.lines: list[str] = []
-        self._seen: set[str] | None = None
-
-    def put(self, begin: str, number: str) -> None:
-        """Add a line, unless its series is there already."""
-        if self._seen is None:
-            self._seen, self.only = {line[: line.rindex(" ") + 1] for line in self.lines}, None
-        if begin not in self._seen:
-            self._seen.add(begin)
-            self.lines.append(f"{begin}{number}\n")
-
-
 class Page:
     """One page of exposition: families together, each series once, the first one wins."""
 
     def __init__(self, texts: LabelTexts | None = None) -> None:
         self._texts = texts or LabelTexts()
         self._texts.refresh()
-        self._families: dict[str, _Family] = {}
+        self._families: dict[str, list[str]] = {}
+        """By name: header and lines."""
+        self._only: dict[str, _Line] = {}
+        """By name, families whose lines are all of one declaration, with other labels each: as long as
+        that is so, no series can be there already."""
+        self._seen: dict[str, set[str]] = {}
+        """By name, what is there of the other families: their lines up to the number."""
         self._records: set[tuple[int, tuple[str, ...]]] = set()
         """Plan (they stay for good) and labels of what is there."""
 
@@ -240,7 +224,7 @@ class Page:
 
     def series(self) -> int:
         """Return how many series there are."""
-        return sum(len(family.lines) for family in self._families.values())
+        return sum(map(len, self._families.values())) - len(self._families)
 
     def encoded(self) -> bytes:
         """Return the page; bytes of file names that are no UTF-8 become question marks."""
@@ -250,8 +234,7 @@ class Page:
         """Yield the page piece by piece: a large one is never in memory whole."""
         lines: list[str] = []
         for family in self._families.values():
-            lines.append(family.header)
-            lines += family.lines
+            lines += family
             if len(lines) >= _PART:
                 yield "".join(lines).encode("utf-8", "replace")
                 lines.clear()
@@ -259,12 +242,21 @@ class Page:
 
     def _put(self, line: _Line, texts: tuple[str, ...], value: Any) -> None:
         number = number_text(value)
-        if number is None:
-            return
-        family = self._families.get(line.family)
-        if family is None:
-            family = self._families[line.family] = _Family(line.header)
-        family.put(line.begin(texts), number)
+        if number is not None:
+            self._put_line(line.family, line.header, line.begin(texts), number)
+
+    def _put_line(self, family: str, header: str, begin: str, number: str) -> None:
+        """Add a line, unless its series is there already."""
+        lines = self._families.get(family)
+        if lines is None:
+            lines = self._families[family] = [header]
+        seen = self._seen.get(family)
+        if seen is None:
+            seen = self._seen[family] = {line[: line.rindex(" ") + 1] for line in lines[1:]}
+            self._only.pop(family, None)
+        if begin not in seen:
+            seen.add(begin)
+            lines.append(f"{begin}{number}\n")
 
     def _add(self, plan: _Plan, record: Any, outer: tuple[str, ...]) -> None:
         texts = self._texts
@@ -277,7 +269,7 @@ class Page:
         values = labels
         if plan.beside:
             values += tuple([texts(getattr(record, field)) for field in plan.beside])
-        families, braces = self._families, plan.labels % labels
+        families, only, braces = self._families, self._only, plan.labels % labels
         for line, plain in plan.lines:
             value = getattr(record, line.field)
             if value is None:
@@ -288,13 +280,14 @@ class Page:
             number = str(value) if type(value) is int else number_text(value)  # most are whole
             if number is None:
                 continue
-            family = families.get(line.family)
-            if family is None:
-                family = families[line.family] = _Family(line.header, line)
-            if new and family.only is line:
-                family.lines.append(f"{line.name}{braces}{number}\n")
+            lines = families.get(line.family)
+            if lines is None:
+                families[line.family] = [line.header, f"{line.name}{braces}{number}\n"]
+                only[line.family] = line
+            elif new and only.get(line.family) is line:
+                lines.append(f"{line.name}{braces}{number}\n")
             else:
-                family.put(line.name + braces, number)
+                self._put_line(line.family, line.header, line.name + braces, number)
         for info in plan.infos:
             self._info(info, plan, record, labels)
         for field, many, child in plan.children:
@@ -319,7 +312,5 @@ class Page:
         if not own:
             return
         pairs = {**dict(zip(plan.names, labels, strict=True)), **own}
-        family = self._families.get(info.family)
-        if family is None:
-            family = self._families[info.family] = _Family(info.header)
-        family.put(info.family + _braces([f'{name}="{text}"' for name, text in sorted(pairs.items())]), "1")
+        begin = info.family + _braces([f'{name}="{text}"' for name, text in sorted(pairs.items())])
+        self._put_line(info.family, info.header, begin, "1")
