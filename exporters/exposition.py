@@ -10,12 +10,12 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from opsctl.metrics import declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    import msgspec
 
     from opsctl.facts.base import Info, Metric
 
@@ -30,7 +30,8 @@ _PART = 2000
 class _Line:
     """How a field becomes a line: the template takes the labels' texts, in their order."""
 
-    field: str
+    place: int
+    """Of the field in its record."""
     name: str
     family: str
     header: str
@@ -56,48 +57,54 @@ class _Line:
 class _InfoLine:
     family: str
     header: str
-    fields: tuple[tuple[str, str], ...]
+    fields: tuple[tuple[int, str], ...]
+    """Each with the place of its text in the record, and its label."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A record's lines under given labels; `sources` says where each label's text comes from.
+    """A record's lines under given labels; its fields are known by their places in it.
 
     `labels` takes the labels' texts; `beside` are the fields whose texts follow those of the labels.
     """
 
     names: tuple[str, ...]
     labels: str
-    sources: tuple[tuple[str, int], ...]
-    beside: tuple[str, ...]
-    lines: tuple[tuple[_Line, bool], ...]
-    """Each with whether it is plain."""
+    sources: tuple[tuple[bool, int], ...]
+    """Where each label's text comes from: whether from the record, and from which place there or outside."""
+    beside: tuple[tuple[str, int], ...]
+    lines: tuple[tuple[int, bool, _Line], ...]
+    """Each with its place and whether it is plain."""
     infos: tuple[_InfoLine, ...]
-    children: tuple[tuple[str, bool, _Plan], ...]
+    children: tuple[tuple[int, bool, _Plan], ...]
 
 
 @functools.cache
 def _plan(record: type[msgspec.Struct], outer: tuple[str, ...]) -> _Plan:
     declared = declaration(record)
+    place = {field: index for index, field in enumerate(record.__struct_fields__)}
     own = {label: field for field, label in declared.labels}
     names = tuple(sorted({*outer, *own}))
-    sources = tuple((own[name], -1) if name in own else ("", outer.index(name)) for name in names)
-    infos: dict[str, tuple[Info, list[tuple[str, str]]]] = {}
+    sources = tuple((True, place[own[name]]) if name in own else (False, outer.index(name)) for name in names)
+    infos: dict[str, tuple[Info, list[tuple[int, str]]]] = {}
     for field, info in declared.infos:
-        infos.setdefault(info.name, (info, []))[1].append((field, info.label))
+        infos.setdefault(info.name, (info, []))[1].append((place[field], info.label))
     beside = tuple(sorted({field for number in declared.numbers for field in number.metric.beside.values()}))
-    lines = [_line(number.field, number.metric, number.mapping, names, beside) for number in declared.numbers]
+    lines = [
+        _line(place[number.field], number.metric, number.mapping, names, beside)
+        for number in declared.numbers
+    ]
     return _Plan(
         names,
         _braces([f'{name}="%s"' for name in names]),
         sources,
-        beside,
-        tuple((line, line.plain) for line in lines),
+        tuple((field, place[field]) for field in beside),
+        tuple((line.place, line.plain, line) for line in lines),
         tuple(
             _InfoLine(name, _header(name, info.type, info.help), tuple(fields))
             for name, (info, fields) in infos.items()
         ),
-        tuple((child.field, child.many, _plan(child.record, names)) for child in declared.children),
+        tuple((place[child.field], child.many, _plan(child.record, names)) for child in declared.children),
     )
 
 
@@ -111,7 +118,7 @@ def _header(name: str, type: str, help: str) -> str:
 
 
 def _line(
-    field: str, metric: Metric, mapping: bool, names: tuple[str, ...], beside: tuple[str, ...]
+    place: int, metric: Metric, mapping: bool, names: tuple[str, ...], beside: tuple[str, ...]
 ) -> _Line:
     """Lay a line out; the fields of `beside` that are empty texts are no labels of it."""
     slots: dict[str, int | str] = {name: index for index, name in enumerate(names)}
@@ -128,7 +135,7 @@ def _line(
         else:
             parts.append(f'{name}="{_escaped(source)}"'.replace("%", "%%"))
     return _Line(
-        field,
+        place,
         metric.name,
         metric.heading,
         _header(metric.heading, metric.type, metric.help),
@@ -143,8 +150,8 @@ def _line(
 def _without(line: _Line, plan: _Plan, values: tuple[str, ...]) -> _Line:
     """Return the line without the labels whose texts are empty; their places are kept."""
     first = len(plan.names)
-    beside = tuple(name if values[first + index] else "" for index, name in enumerate(plan.beside))
-    return _line(line.field, line.metric, line.mapping, plan.names, beside)
+    beside = tuple(name if values[first + index] else "" for index, (name, _) in enumerate(plan.beside))
+    return _line(line.place, line.metric, line.mapping, plan.names, beside)
 
 
 def _escaped(text: str) -> str:
@@ -219,7 +226,7 @@ class Page:
     def add_metric(self, metric: Metric, labels: Mapping[str, str], value: float) -> None:
         """Add one sample by itself."""
         names = tuple(sorted(labels))
-        line = _line("", metric, False, names, ())
+        line = _line(-1, metric, False, names, ())
         self._put(line, tuple(self._texts(labels[name]) for name in names), value)
 
     def series(self) -> int:
@@ -260,18 +267,17 @@ class Page:
 
     def _add(self, plan: _Plan, record: Any, outer: tuple[str, ...]) -> None:
         texts = self._texts
-        labels = tuple(
-            [texts(getattr(record, field)) if field else outer[index] for field, index in plan.sources]
-        )
+        fields = msgspec.structs.astuple(record)
+        labels = tuple([texts(fields[place]) if inner else outer[place] for inner, place in plan.sources])
         key = id(plan), labels
         new = key not in self._records
         self._records.add(key)
         values = labels
         if plan.beside:
-            values += tuple([texts(getattr(record, field)) for field in plan.beside])
+            values += tuple([texts(fields[place]) for _, place in plan.beside])
         families, only, braces = self._families, self._only, plan.labels % labels
-        for line, plain in plan.lines:
-            value = getattr(record, line.field)
+        for place, plain, line in plan.lines:
+            value = fields[place]
             if value is None:
                 continue
             if not plain:
@@ -289,12 +295,12 @@ class Page:
             else:
                 self._put_line(line.family, line.header, line.name + braces, number)
         for info in plan.infos:
-            self._info(info, plan, record, labels)
-        for field, many, child in plan.children:
-            inner = getattr(record, field)
-            if inner is None:
+            self._info(info, plan, fields, labels)
+        for place, many, child in plan.children:
+            found = fields[place]
+            if found is None:
                 continue
-            for item in inner if many else (inner,):
+            for item in found if many else (found,):
                 self._add(child, item, labels)
 
     def _special(self, plan: _Plan, line: _Line, values: tuple[str, ...], value: Any) -> None:
@@ -307,8 +313,8 @@ class Page:
         else:
             self._put(line, values if line.chosen is not None else values[: len(plan.names)], value)
 
-    def _info(self, info: _InfoLine, plan: _Plan, record: Any, labels: tuple[str, ...]) -> None:
-        own = {label: self._texts(text) for field, label in info.fields if (text := getattr(record, field))}
+    def _info(self, info: _InfoLine, plan: _Plan, fields: tuple[Any, ...], labels: tuple[str, ...]) -> None:
+        own = {label: self._texts(text) for place, label in info.fields if (text := fields[place])}
         if not own:
             return
         pairs = {**dict(zip(plan.names, labels, strict=True)), **own}

@@ -45,7 +45,8 @@ class Lookout:
     """The targets of one stack and the means to look at them.
 
     `options["kept"]` is handed to a target's probe each time: what it puts there (a connection)
-    is there the next time. A look that was given up keeps its own; the next one starts empty.
+    is there the next time. A look that was given up keeps its own; the next one starts empty. What it puts
+    there as `ahead` is called with the seconds of the next look before that begins.
     `options["following"]` are the logs that are followed, where they are.
     """
 
@@ -141,6 +142,8 @@ class Lookout:
     ) -> Callable[[], Reading]:
         def work() -> Reading:
             kept = self._kept.pop(item.target.id, {})
+            if ahead := kept.get("ahead"):
+                ahead(seconds)
             options = {"detail": "metrics", "kept": kept, "following": self.following}
             reading = self._looker(self.stack, item, seconds, secrets, self.redactor, shared, options)
             self._kept.setdefault(item.target.id, kept)

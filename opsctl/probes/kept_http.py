@@ -73,8 +73,8 @@ class KeptHttp:
         try:
             try:
                 status, body = self._ask(began + seconds)
-            except (OSError, http.client.HTTPException):
-                if not reused:
+            except (OSError, http.client.HTTPException) as error:
+                if not reused or isinstance(error, TimeoutError):
                     raise
                 status, body = self._ask(began + seconds)  # the server had closed it meanwhile
         except (OSError, http.client.HTTPException, ValueError) as error:

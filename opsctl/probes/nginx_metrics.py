@@ -7,6 +7,7 @@ the configuration changes, each minute, and more often while something is wrong.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -67,8 +68,6 @@ def probe_metrics(context: ProbeContext) -> NginxFacts:
     assert isinstance(spec, NginxSpec)
     options: dict[str, Any] = context.options.get("kept", {})
     kept: _Kept | None = options.get("nginx")
-    if kept is not None and kept.status is not None:
-        kept.status.ask_ahead(_status_seconds(context))  # nginx answers while the rest is done
     following = context.options.get("following")
     followed = following.nginx(context.target.id) if isinstance(following, Following) else None
     traffic = followed.traffic() if followed is not None else None
@@ -83,7 +82,14 @@ def probe_metrics(context: ProbeContext) -> NginxFacts:
         kept = options["nginx"] = _full(context, spec, kept, followed, options)
         facts = msgspec.structs.replace(kept.facts, traffic=traffic)
         kept.server_errors = _server_errors(traffic)
+        options["ahead"] = functools.partial(_ask_ahead, kept.status)
     return facts
+
+
+def _ask_ahead(status: KeptHttp | None, seconds: float) -> None:
+    """Send the question of a look of so many seconds: nginx answers while the look begins."""
+    if status is not None:
+        status.ask_ahead(_status_seconds(seconds))
 
 
 def _full(
@@ -145,15 +151,15 @@ def _server_errors(traffic: NginxTraffic | None) -> int:
     return sum(item.count for item in traffic.requests if item.status[0] == "5")
 
 
-def _status_seconds(context: ProbeContext) -> float:
-    return min(context.left * 0.4, STATUS_SECONDS)
+def _status_seconds(left: float) -> float:
+    return min(left * 0.4, STATUS_SECONDS)
 
 
 def _now(context: ProbeContext, spec: NginxSpec, kept: _Kept, traffic: NginxTraffic | None) -> NginxFacts:
     """Return the kept facts with what the status page, or else nginx at its door, says now."""
     facts = kept.facts
     if kept.status is not None:
-        connection, _, body = kept.status.ask(_status_seconds(context))
+        connection, _, body = kept.status.ask(_status_seconds(context.left))
         numbers = nginx_logs.status_page(body.decode("utf-8", "replace")) if connection.state == "ok" else {}
         if numbers and facts.up:
             problems = [item for item in facts.problems if item.part != "status"]

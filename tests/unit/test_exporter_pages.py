@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -211,6 +212,20 @@ def test_who_has_more_time_does_not_get_the_failure_of_one_in_a_hurry() -> None:
     assert found["hurried"].facts is None
     assert found["patient"].facts is not None
     assert [seconds > 1 for seconds in allowed] == [False, True]
+
+
+def test_what_a_probe_leaves_to_be_done_ahead_is_done_before_the_next_look_begins() -> None:
+    done: list[str | float] = []
+
+    def looker(_stack: Stack, item: Assignment, seconds: float, *more: Any) -> Reading:
+        done.append("look")
+        more[-1]["kept"]["ahead"] = done.append
+        return Reading(target=item.target, taken_at=datetime.now(UTC), duration_seconds=1.0, facts=well(item))
+
+    watched = Lookout(stack({"db": SERVICES["db"]}), looker, LONG)
+    for _ in range(2):
+        watched.readings(watched.of_kinds(["postgres"]), time.monotonic() + 2 * LONG, here=True)
+    assert done == ["look", LONG, "look"]
 
 
 def test_the_exporter_tells_of_itself() -> None:

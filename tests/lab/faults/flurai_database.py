@@ -124,6 +124,12 @@ def pools_take_every_slot(lab: Flurai) -> Iterator[None]:
         lab.edited(ENV, "LOG_LEVEL=INFO", "LOG_LEVEL=INFO\nPOOL_KEPT=22"),
     ):
         lab.recreate("db", "backend", "bot")
+        late = " ".join(lab.ids("backend")[3:])
+        lab.sh(f"docker stop -t 1 {late}")
+        sessions = "select count(*) >= 57 from pg_stat_activity where backend_type = 'client backend'"
+        ask = f"docker exec {lab.id('db')} psql -U postgres -Atqc {shlex.quote(sessions)} flurai"
+        lab.wait(f"{ask} | grep -q t", "every slot is taken", 60)
+        lab.sh(f"docker start {late}")
         lab.wait("docker ps --format '{{.Status}}' | grep -q '(unhealthy)'", "an instance without a slot", 60)
         lab.see_load()
         yield
