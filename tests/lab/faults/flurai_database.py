@@ -19,9 +19,13 @@ def replica(lab: Flurai, sql: str, name: str = REPLICAS[0]) -> str:
 
 
 def write_ahead(lab: Flurai, segments: int) -> None:
-    """Let the write-ahead log grow by so many segments of 16 MiB, as a night's import does."""
+    """Let the write-ahead log grow by so many segments of 16 MiB, as a night's import does in hours.
+
+    Here it takes seconds: whom that hurry kept waiting is no part of the fault.
+    """
     words = "pg_logical_emit_message(false, 'lab', n::text)"
     lab.primary(f"select {words}, pg_switch_wal() from generate_series(1, {segments}) n")
+    lab.forget()
 
 
 # -- replicas -----------------------------------------------------------------------------------------
