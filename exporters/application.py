@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from exporters.exposition import CONTENT_TYPE, LabelTexts, Page
 from exporters.flights import GRACE_SECONDS
-from exporters.pages import PAGES, kind_page, page_of
+from exporters.pages import PAGES, KindPage, page_of
 from exporters.probing import MODULES, Prober
 from exporters.process import process_facts
 from exporters.requests import Answer, BadRequest, Request, line
@@ -102,20 +102,21 @@ class Application:
 
     def __init__(self, lookout: Lookout, own_seconds: float = OWN_SECONDS) -> None:
         self._lookout, self._own_seconds = lookout, own_seconds
-        self._texts = LabelTexts(lookout.redactor.text, lambda: len(lookout.redactor.known()))
+        self._texts = LabelTexts(lookout.redactor.text, lookout.redactor.count)
         self._verdicts = Verdicts(lookout)
         self._prober = Prober(lookout)
         self._lock = threading.Lock()
+        kind_pages = {name: KindPage(lookout, name) for name in PAGES}
         self.pages: Pages = {
-            **{f"/metrics/{name}": self._kind(name, here=False) for name in PAGES},
+            **{f"/metrics/{name}": self._kind(page, here=False) for name, page in kind_pages.items()},
             "/metrics/findings": self._findings,
             "/probe": self._probe(here=False),
             "/metrics": self._itself,
         }
         self.pages_here: Pages = {
-            f"/metrics/{name}": self._kind(name, here=True)
-            for name, (kinds, _) in PAGES.items()
-            if len(lookout.of_kinds(kinds)) == 1
+            f"/metrics/{name}": self._kind(page, here=True)
+            for name, page in kind_pages.items()
+            if page.is_of_one
         }
         self.pages_here["/probe"] = self._probe(here=True)
         self._paths = {path: _Path() for path in self.pages}
@@ -182,8 +183,8 @@ class Application:
             path.now -= 1
             path.seconds, path.series = seconds, path.series if series is None else series
 
-    def _kind(self, name: str, here: bool) -> Callable[[Request, float], Page]:
-        return lambda _request, until: kind_page(self._lookout, name, until, self._texts, here)
+    def _kind(self, page: KindPage, here: bool) -> Callable[[Request, float], Page]:
+        return lambda _request, until: page.now(until, self._texts, here)
 
     def _findings(self, _request: Request, until: float) -> Page:
         facts = self._verdicts.facts(until)

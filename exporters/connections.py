@@ -64,8 +64,8 @@ class Connection:
                 if not self.buffer:
                     self.ends = time.monotonic() + HEAD_SECONDS
                 self.buffer += part
-                if self.whole:
-                    break
+                if b"\r\n\r\n" in self.buffer:
+                    return True
         except ssl.SSLWantWriteError:
             self.wants_write = True
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):

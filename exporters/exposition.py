@@ -35,6 +35,8 @@ class _Line:
     name: str
     family: str
     header: str
+    opening: str
+    """The header, and the name in the line below it."""
     template: str
     chosen: tuple[int, ...] | None
     """Which texts the template takes; None for the labels as they are. -1 is the key of a dictionary."""
@@ -134,11 +136,13 @@ def _line(
             parts.append(f'{name}="%s"')
         else:
             parts.append(f'{name}="{_escaped(source)}"'.replace("%", "%%"))
+    header = _header(metric.heading, metric.type, metric.help)
     return _Line(
         place,
         metric.name,
         metric.heading,
-        _header(metric.heading, metric.type, metric.help),
+        header,
+        header + metric.name,
         metric.name.replace("%", "%%") + _braces(parts),
         None if chosen == list(range(len(names))) else tuple(chosen),
         mapping,
@@ -156,6 +160,11 @@ def _without(line: _Line, plan: _Plan, values: tuple[str, ...]) -> _Line:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _begin(line: str) -> str:
+    """Return a line up to its number, without the header that it may have."""
+    return line[line.rfind("\n", 0, -1) + 1 : line.rindex(" ") + 1]
 
 
 def number_text(value: Any) -> str | None:
@@ -201,27 +210,39 @@ class LabelTexts:
         return known
 
 
+class Labels:
+    """Labels for all of a record, in order; those without a text are left out. For page after page."""
+
+    __slots__ = ("names", "texts", "values")
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = {name: texts[name] for name in sorted(texts) if texts[name]}
+        self.names, self.values = tuple(self.texts), tuple(self.texts.values())
+
+
+NO_LABELS = Labels({})
+
+
 class Page:
     """One page of exposition: families together, each series once, the first one wins."""
 
     def __init__(self, texts: LabelTexts | None = None) -> None:
         self._texts = texts or LabelTexts()
         self._texts.refresh()
-        self._families: dict[str, list[str]] = {}
-        """By name: header and lines."""
-        self._only: dict[str, _Line] = {}
-        """By name, families whose lines are all of one declaration, with other labels each: as long as
-        that is so, no series can be there already."""
+        self._families: dict[str, list[Any]] = {}
+        """By name: the declaration of all its lines, and the lines, the first with the header.
+
+        As long as all are of one declaration, with other labels each, no series can be there already.
+        """
         self._seen: dict[str, set[str]] = {}
         """By name, what is there of the other families: their lines up to the number."""
         self._records: set[tuple[int, tuple[str, ...]]] = set()
         """Plan (they stay for good) and labels of what is there."""
 
-    def add(self, record: msgspec.Struct, base: Mapping[str, str] | None = None) -> None:
+    def add(self, record: msgspec.Struct, base: Labels = NO_LABELS) -> None:
         """Add what a facts record declares; `base` labels go to all of it, where it has none of that name."""
-        labels = {name: text for name, text in (base or {}).items() if text}
-        names = tuple(sorted(labels))
-        self._add(_plan(type(record), names), record, tuple(self._texts(labels[name]) for name in names))
+        texts = self._texts
+        self._add(_plan(type(record), base.names), record, tuple([texts(value) for value in base.values]))
 
     def add_metric(self, metric: Metric, labels: Mapping[str, str], value: float) -> None:
         """Add one sample by itself."""
@@ -241,7 +262,7 @@ class Page:
         """Yield the page piece by piece: a large one is never in memory whole."""
         lines: list[str] = []
         for family in self._families.values():
-            lines += family
+            lines += family[1:]
             if len(lines) >= _PART:
                 yield "".join(lines).encode("utf-8", "replace")
                 lines.clear()
@@ -256,11 +277,13 @@ class Page:
         """Add a line, unless its series is there already."""
         lines = self._families.get(family)
         if lines is None:
-            lines = self._families[family] = [header]
+            self._families[family] = [None, f"{header}{begin}{number}\n"]
+            self._seen[family] = {begin}
+            return
         seen = self._seen.get(family)
         if seen is None:
-            seen = self._seen[family] = {line[: line.rindex(" ") + 1] for line in lines[1:]}
-            self._only.pop(family, None)
+            seen = self._seen[family] = {_begin(line) for line in lines[1:]}
+            lines[0] = None
         if begin not in seen:
             seen.add(begin)
             lines.append(f"{begin}{number}\n")
@@ -275,7 +298,7 @@ class Page:
         values = labels
         if plan.beside:
             values += tuple([texts(fields[place]) for _, place in plan.beside])
-        families, only, braces = self._families, self._only, plan.labels % labels
+        families, braces = self._families, plan.labels % labels
         for place, plain, line in plan.lines:
             value = fields[place]
             if value is None:
@@ -288,9 +311,8 @@ class Page:
                 continue
             lines = families.get(line.family)
             if lines is None:
-                families[line.family] = [line.header, f"{line.name}{braces}{number}\n"]
-                only[line.family] = line
-            elif new and only.get(line.family) is line:
+                families[line.family] = [line, f"{line.opening}{braces}{number}\n"]
+            elif new and lines[0] is line:
                 lines.append(f"{line.name}{braces}{number}\n")
             else:
                 self._put_line(line.family, line.header, line.name + braces, number)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from exporters.exposition import LabelTexts, Page
+from exporters.exposition import Labels, LabelTexts, Page
 from opsctl.facts import facts_class
 from opsctl.metrics import declaration
 from opsctl.model import HOST_SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from exporters.looking import Lookout
     from opsctl.facts.base import Metric
     from opsctl.model import Reading, Target
@@ -73,43 +72,55 @@ def up_metric(kind: str) -> Metric | None:
     return next((number.metric for number in numbers if number.field == "up"), None)
 
 
-def labels_of(target: Target, several: bool) -> dict[str, str]:
-    """Return the labels of all that a target's facts show.
+def labels_of(targets: list[Target]) -> list[Labels]:
+    """Return the labels of all that each target's facts show on a page of these targets.
 
-    The machine itself has none. `several` says that the page shows more than one server of the
-    kind: they are then told apart as exporters of several targets do it.
+    The machine itself has none. Where the page shows more than one server of a kind, they are told
+    apart as exporters of several targets do it.
     """
-    labels: dict[str, str] = {}
-    if target.service != HOST_SERVICE:
-        labels["service"] = target.service
-    label = SERVER_LABELS.get(target.kind)
-    if label and several:
-        labels[label] = target.name or target.address
-    return labels
+    counts = Counter(target.kind for target in targets)
+    found: list[Labels] = []
+    for target in targets:
+        labels: dict[str, str] = {}
+        if target.service != HOST_SERVICE:
+            labels["service"] = target.service
+        label = SERVER_LABELS.get(target.kind)
+        if label and counts[target.kind] > 1:
+            labels[label] = target.name or target.address
+        found.append(Labels(labels))
+    return found
 
 
-def write(page: Page, readings: list[Reading]) -> None:
-    """Write readings to a page; a target that said nothing is down there."""
-    counts: dict[str, int] = {}
-    for reading in readings:
-        counts[reading.target.kind] = counts.get(reading.target.kind, 0) + 1
-    for reading in readings:
-        labels = labels_of(reading.target, counts[reading.target.kind] > 1)
+def write(page: Page, readings: list[Reading], labels: list[Labels]) -> None:
+    """Write readings to a page, each under its labels; a target that said nothing is down there."""
+    for reading, own in zip(readings, labels, strict=True):
         if reading.facts is not None:
-            page.add(reading.facts, labels)
-        else:
-            _down(page, reading, labels)
+            page.add(reading.facts, own)
+        elif (metric := up_metric(reading.target.kind)) is not None:
+            page.add_metric(metric, {**own.texts, **metric.labels}, 0)
 
 
-def _down(page: Page, reading: Reading, labels: Mapping[str, str]) -> None:
-    metric = up_metric(reading.target.kind)
-    if metric is not None:
-        page.add_metric(metric, {**labels, **metric.labels}, 0)
+class KindPage:
+    """The page of some kinds: what it shows and under which labels is laid out once.
 
+    Args:
+        lookout: the stack and how to look at it.
+        name: of the page, in `PAGES`.
+    """
 
-def kind_page(lookout: Lookout, name: str, until: float, texts: LabelTexts, here: bool = False) -> Page:
-    """Look at what a page shows and return it; `here` says that the calling thread may hang."""
-    readings = lookout.readings(lookout.of_kinds(PAGES[name][0]), until, here)
-    page = Page(texts)  # after looking: what came to be known as secret on the way is left out
-    write(page, readings)
-    return page
+    def __init__(self, lookout: Lookout, name: str) -> None:
+        self._lookout = lookout
+        self._chosen = lookout.of_kinds(PAGES[name][0])
+        self._labels = labels_of([item.target for item in self._chosen])
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether it shows one target."""
+        return len(self._chosen) == 1
+
+    def now(self, until: float, texts: LabelTexts, here: bool = False) -> Page:
+        """Look at what the page shows and return it; `here` says that the calling thread may hang."""
+        readings = self._lookout.readings(self._chosen, until, here)
+        page = Page(texts)  # after looking: what came to be known as secret on the way is left out
+        write(page, readings, self._labels)
+        return page

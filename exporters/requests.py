@@ -180,13 +180,18 @@ def encoded(answer: Answer, request: Request | None, more: Mapping[str, str], ke
             headers["Content-Encoding"] = "gzip"
         else:
             body = b"".join(pieces)
-    headers["Content-Length"] = str(len(body))
-    if not keep_alive:
-        headers["Connection"] = "close"
-    lines = [f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Error')}"]
-    lines += [f"{name}: {_on_one_line(value)}" for name, value in headers.items()]
-    head = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
-    return head if request is not None and request.method == "HEAD" else head + body
+    last = "" if keep_alive else "Connection: close\r\n"
+    head = f"{_head(answer.status, tuple(headers.items()))}Content-Length: {len(body)}\r\n{last}\r\n"
+    data = head.encode("latin-1", "replace")
+    return data if request is not None and request.method == "HEAD" else data + body
+
+
+@functools.lru_cache(maxsize=64)  # pages have the same again and again
+def _head(status: int, headers: tuple[tuple[str, str], ...]) -> str:
+    """Return the first line and some headers of an answer."""
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Error')}"]
+    lines += [f"{name}: {_on_one_line(value)}" for name, value in headers]
+    return "\r\n".join([*lines, ""])
 
 
 def _on_one_line(value: str) -> str:

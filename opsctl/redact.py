@@ -101,6 +101,10 @@ class Redactor:
         """Return the values remembered; for handing them to another redactor, and for nothing else."""
         return sorted(self._values)
 
+    def count(self) -> int:
+        """Return how many values are remembered."""
+        return len(self._values)
+
     def keep(self, words: Iterable[str]) -> None:
         """Never replace these words where they stand alone: names of services, kinds, hosts."""
         with self._lock:

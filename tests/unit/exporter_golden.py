@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from exporters.exposition import LabelTexts, Page
-from exporters.pages import PAGES, PROBED, write
+from exporters.pages import PAGES, PROBED, labels_of, write
 from exporters.self_facts import DialFacts, ExporterFacts, ProbeFallbackFacts, VerdictFacts
 from opsctl.facts import facts_class
 from opsctl.facts.base import Facts
@@ -80,24 +80,22 @@ def kinds_page(
     texts: LabelTexts | None = None,
 ) -> str:
     """Return the page of two targets of each kind, their facts full and then changed."""
+    readings = [
+        Reading(
+            target=Target(
+                kind=kind,
+                service=HOST_SERVICE if kind in ("host", "network") else "shop",
+                name=f"target-{number}",
+            ),
+            taken_at=datetime(2026, 1, 1, tzinfo=UTC),
+            duration_seconds=0.1,
+            facts=change(full(facts_class(kind), number)),
+        )
+        for kind in kinds
+        for number in (1, 2)
+    ]
     page = Page(texts)
-    write(
-        page,
-        [
-            Reading(
-                target=Target(
-                    kind=kind,
-                    service=HOST_SERVICE if kind in ("host", "network") else "shop",
-                    name=f"target-{number}",
-                ),
-                taken_at=datetime(2026, 1, 1, tzinfo=UTC),
-                duration_seconds=0.1,
-                facts=change(full(facts_class(kind), number)),
-            )
-            for kind in kinds
-            for number in (1, 2)
-        ],
-    )
+    write(page, readings, labels_of([reading.target for reading in readings]))
     return page.encoded().decode()
 
 

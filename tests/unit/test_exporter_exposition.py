@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporters.exposition import LabelTexts, Page, number_text
+from exporters.exposition import Labels, LabelTexts, Page, number_text
 from opsctl.facts import facts_class
 from opsctl.facts.base import Facts, Info, Label, Metric, Record, beside, counter, gauge, histogram
 from opsctl.kinds import KINDS
@@ -40,7 +40,7 @@ class MountFacts(Facts, frozen=True, kw_only=True, tag="test-mounts"):
 def written(*facts: Facts, base: dict[str, str] | None = None) -> str:
     page = Page()
     for item in facts:
-        page.add(item, base)
+        page.add(item, Labels(base or {}))
     return page.encoded().decode()
 
 
@@ -133,7 +133,7 @@ def test_a_label_that_only_some_records_have_is_left_out_of_the_others() -> None
 def test_families_of_several_targets_stand_together() -> None:
     page = Page()
     for service in ("a", "b"):
-        page.add(MountFacts(mounts=[Mount(name="/", size=1, idle=1.0)]), {"service": service})
+        page.add(MountFacts(mounts=[Mount(name="/", size=1, idle=1.0)]), Labels({"service": service}))
     names = [line.split("{")[0] for line in page.encoded().decode().splitlines() if line[0] != "#"]
     assert names == ["test_size_bytes"] * 2 + ["test_seconds_total"] * 2
     assert page.series() == 4
