@@ -179,12 +179,19 @@ class Explanations:
         """Return whether a failing `cause` is taken as the reason of a failing `effect`."""
         if not self.can(cause, effect):
             return False
-        return cause.status.rank >= effect.status.rank or self.hurts_as_warning(cause.id)
+        return cause.status.rank >= effect.status.rank or self._hurts(cause, effect)
 
     def hurts_as_warning(self, slug: str) -> bool:
         """Return whether findings of a slug explain what is more severe than themselves."""
         runbook = self.runbooks.get(slug)
-        return runbook is not None and runbook.even_as_warning
+        return runbook is not None and bool(runbook.even_as_warning)
+
+    def _hurts(self, cause: Finding, effect: Finding) -> bool:
+        runbook = self.runbooks.get(cause.id)
+        if runbook is None or isinstance(runbook.even_as_warning, bool):
+            return runbook is not None and bool(runbook.even_as_warning)
+        entries = (entry(text) for text in runbook.even_as_warning)
+        return any(item.names(effect.id) and self._fits(item, cause, effect) for item in entries)
 
     def suspects(self, effect: Finding, among: FindingIndex) -> Iterator[Finding]:
         """Yield the findings that could be the reason of `effect`."""

@@ -94,8 +94,8 @@ class Redactor:
             return
         forms = frozenset(_forms(value))
         with self._lock:
+            self._known = None  # first: what is cleaned while `count` says more is cleaned of all
             self._values[value] = forms
-            self._known = None
 
     def known(self) -> list[str]:
         """Return the values remembered; for handing them to another redactor, and for nothing else."""

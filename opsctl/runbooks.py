@@ -88,14 +88,15 @@ class Explains(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Front matter of a check's runbook.
 
-    A finding explains nothing that is more severe than itself, unless `even_as_warning`.
+    A finding explains nothing that is more severe than itself, unless `even_as_warning`: all that it
+    explains, or the entries (`Effect`) that are listed there.
     """
 
     slug: str
     severity: str
     flow: str
     explains: Explains = Explains()
-    even_as_warning: bool = False
+    even_as_warning: bool | list[str] = False
     last_drilled: datetime.date | None = None
 
 

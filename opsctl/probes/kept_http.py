@@ -114,6 +114,8 @@ class KeptHttp:
     def _ask_plainly(self, stream: socket.socket, left: float, ends: float) -> tuple[int, bytes]:
         if not self._asked:
             self._send(stream, left)
+        elif left < self._bound:  # the rest took longer than usual
+            self._wait_at_most(stream, left)
         status, body, again = short_answer(stream, ends, MOST_BODY)
         self._asked = False
         if not again:
@@ -123,13 +125,16 @@ class KeptHttp:
     def _send(self, stream: socket.socket, seconds: float) -> None:
         """Send the question, and have its answer waited for no longer than `seconds`."""
         if stream.gettimeout() is not None or not NEARLY * seconds <= self._bound <= seconds:
-            self._bound = (1 + NEARLY) / 2 * seconds
-            bound(stream, self._bound)
+            self._wait_at_most(stream, (1 + NEARLY) / 2 * seconds)
         self._asked = True
         try:
             stream.sendall(self._request)
         except BlockingIOError:  # what the kernel calls a time-out of its own
             raise TimeoutError("timed out") from None
+
+    def _wait_at_most(self, stream: socket.socket, seconds: float) -> None:
+        self._bound = seconds
+        bound(stream, seconds)
 
     def _connected(self, ends: float) -> socket.socket:
         return connect_any(lookup(*self._address, ends - time.monotonic()), ends)

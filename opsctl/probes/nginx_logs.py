@@ -20,6 +20,8 @@ WINDOW_SECONDS = 60.0
 NEWEST = 10
 MAX_LINE = 4096
 QUARTER_HOUR = 900
+CLIENT_GONE = 499
+"""How nginx logs a request whose client did not wait for the answer."""
 
 _ERROR_LINE = re.compile(
     r"^(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d) \[([a-z]+)\] (\d+)#\d+: (?:\*\d+ )?(.*)$"
@@ -314,14 +316,17 @@ def _passed_over(classes: dict[str, list[ErrorLine]]) -> None:
 
 
 def _over(items: list[ErrorLine], requests: list[AccessLine]) -> bool:
-    """Return whether every path that failed has since been answered without a server error."""
+    """Return whether every path that failed has since been answered without a server error.
+
+    No answer at all (499: the client went away before) is none.
+    """
     last: dict[str, float] = {}
     for item in items:
         last[item.path] = item.at
     good: dict[str, float] = {}
     newest = 0.0
     for request in requests:
-        if request.status < 500 and request.status != 429:
+        if request.status < 500 and request.status not in (429, CLIENT_GONE):
             good[request.path] = max(request.at, good.get(request.path, 0.0))
             newest = max(newest, request.at)
     return all((good.get(path, 0.0) if path else newest) > at for path, at in last.items())

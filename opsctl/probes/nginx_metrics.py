@@ -82,14 +82,14 @@ def probe_metrics(context: ProbeContext) -> NginxFacts:
         kept = options["nginx"] = _full(context, spec, kept, followed, options)
         facts = msgspec.structs.replace(kept.facts, traffic=traffic)
         kept.server_errors = _server_errors(traffic)
-        options["ahead"] = functools.partial(_ask_ahead, kept.status)
+        options["ahead"] = functools.partial(_ask_ahead, kept)
     return facts
 
 
-def _ask_ahead(status: KeptHttp | None, seconds: float) -> None:
+def _ask_ahead(kept: _Kept, seconds: float) -> None:
     """Send the question of a look of so many seconds: nginx answers while the look begins."""
-    if status is not None:
-        status.ask_ahead(_status_seconds(seconds))
+    if kept.status is not None and time.monotonic() - kept.at < QUIET_SECONDS:
+        kept.status.ask_ahead(_status_seconds(seconds))
 
 
 def _full(

@@ -187,4 +187,13 @@ def test_a_missing_replica_explains_one_request_that_waited_in_vain_and_no_outag
 def test_one_replica_that_hangs_explains_the_requests_that_went_to_it(effect: Finding) -> None:
     hangs = finding("container/unhealthy", "backend", "warning")
     assert names(ranked(hangs, effect)) == {"container/unhealthy:backend"}
-    assert names(ranked(hangs, effect, finding("container/paused", "db"))) == {"container/paused:db"}
+
+
+@pytest.mark.parametrize(
+    "effect", [answers(500, "nginx"), answers(502, "nginx"), finding("http/body", "nginx")]
+)
+def test_one_replica_that_hangs_is_not_why_the_others_fail(effect: Finding) -> None:
+    hangs = finding("container/unhealthy", "backend", "warning")
+    assert names(ranked(hangs, effect)) == {f"{effect.id}:nginx"}
+    whole = finding("container/unhealthy", "backend")
+    assert "container/unhealthy:backend" in names(ranked(whole, effect))

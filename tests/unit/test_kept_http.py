@@ -7,6 +7,7 @@ import gc
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -54,13 +55,12 @@ def serving(answer: bytes, each: int) -> Iterator[tuple[str, list[int]]]:
 
 
 def asked(answer: bytes, each: int) -> int:
-    """Ask five times; every answer must come. Returns how many connections that took."""
+    """Ask six times; every answer must come. Returns how many connections that took."""
     with serving(answer, each) as (url, made):
         kept = KeptHttp(url)
-        for _ in range(5):
+        for _ in range(6):
             connection, status, body = kept.ask(LONG)
             assert (connection.state, status, body) == ("ok", 200, b"hi")
-        assert kept.ask(LONG)[1] == 200
         kept.close()
         return len(made)
 
@@ -69,50 +69,60 @@ def test_plain_answers_come_over_one_connection() -> None:
     assert asked(PLAIN, 100) == 1
 
 
-@contextlib.contextmanager
-def counting(each: int) -> Iterator[tuple[str, list[int]]]:
-    """Answer with the number of the question; close a connection after `each`. Yields URL and connections."""
-    made: list[int] = []
-    asked = iter(range(1, 100))
+class Counting:
+    """Answers with the numbers of connection and question; a connection ends after `each`."""
 
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            made.append(1)
-            for _ in range(each):
-                while (line := self.rfile.readline()) not in (b"\r\n", b""):
-                    assert line
-                if not line:
-                    return
-                body = str(next(asked)).encode()
-                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    def __init__(self, each: int = 100) -> None:
+        self.each, self.connections = each, 0
+        self.asked = threading.Semaphore(0)
+        """Released for each question that has come."""
 
-    with running(Handler) as url:
-        yield url, made
+    @contextlib.contextmanager
+    def running(self) -> Iterator[str]:
+        """Serve; yields the URL."""
+        counting = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                counting.connections += 1
+                number = counting.connections
+                for question in range(1, counting.each + 1):
+                    while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                        assert line
+                    if not line:
+                        return
+                    counting.asked.release()
+                    body = f"{number}.{question}".encode()
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+        with running(Handler) as url:
+            yield url
 
 
-def test_a_question_that_was_sent_ahead_is_not_sent_again() -> None:
-    with counting(each=100) as (url, made):
+def test_a_question_is_sent_ahead_and_not_again() -> None:
+    server = Counting()
+    with server.running() as url:
         kept = KeptHttp(url)
         kept.ask_ahead(LONG)  # nobody is there yet
-        assert kept.ask(LONG)[2] == b"1"
-        for number in (b"2", b"3"):
+        assert kept.ask(LONG)[2] == b"1.1"
+        assert server.asked.acquire(timeout=LONG)
+        for number in (b"1.2", b"1.3"):
             kept.ask_ahead(LONG)
+            assert server.asked.acquire(timeout=LONG), "it has come before it is asked for the answer"
             assert kept.ask(LONG)[2] == number
-        assert kept.ask(LONG)[2] == b"4"
+        assert kept.ask(LONG)[2] == b"1.4"
         kept.close()
-        assert len(made) == 1
 
 
 def test_an_answer_that_nobody_took_is_not_given_to_the_next_who_asks() -> None:
-    with counting(each=100) as (url, made):
+    server = Counting()
+    with server.running() as url:
         kept = KeptHttp(url)
-        assert kept.ask(LONG)[2] == b"1"
+        assert kept.ask(LONG)[2] == b"1.1"
         kept.ask_ahead(LONG)
         kept.ask_ahead(LONG)
-        later = int(kept.ask(LONG)[2])
+        assert kept.ask(LONG)[2] == b"2.1"
         kept.close()
-        assert len(made) == 2
-        assert later >= 2
 
 
 def test_silence_after_a_question_that_was_sent_ahead_ends_in_time() -> None:
@@ -126,22 +136,24 @@ def test_silence_after_a_question_that_was_sent_ahead_ends_in_time() -> None:
 
     with running(Handler) as url:
         kept = KeptHttp(url)
-        assert kept.ask(LONG)[1] == 200
-        kept.ask_ahead(0.2)
-        assert kept.ask(0.2)[0].state == "timeout"
+        for ahead in (0.2, LONG):  # the time of who asks counts
+            assert kept.ask(LONG)[1] == 200
+            kept.ask_ahead(ahead)
+            began = time.monotonic()
+            assert kept.ask(0.2)[0].state == "timeout"
+            assert time.monotonic() - began < LONG / 2
         kept.close()
         over.set()
 
 
 def test_a_question_sent_ahead_to_a_server_that_has_closed_is_sent_anew() -> None:
-    with counting(each=1) as (url, made):
+    server = Counting(each=1)
+    with server.running() as url:
         kept = KeptHttp(url)
-        assert kept.ask(LONG)[2] == b"1"
-        for number in (b"2", b"3"):
+        for number in (b"1.1", b"2.1", b"3.1"):
             kept.ask_ahead(LONG)
             assert kept.ask(LONG)[2] == number
         kept.close()
-        assert len(made) == 3
 
 
 def test_chunks_are_read_as_well_over_a_second_connection() -> None:

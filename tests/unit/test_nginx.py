@@ -116,6 +116,15 @@ def test_a_later_success_ends_an_error() -> None:
     assert nginx_logs.grouped(lines[:1], None)[0].followed_by_success is None
 
 
+@pytest.mark.parametrize(
+    ("status", "over"), [(200, True), (404, True), (499, False), (429, False), (502, False)]
+)
+def test_a_client_that_went_away_was_not_answered(status: int, over: bool) -> None:
+    lines = [item for item in nginx_logs.error_lines(ERROR_LOG, 0, NOW) if item.path == "/api/slow"]
+    later = nginx_logs.AccessLine(NOW - 1, "10.0.0.1", "/api/slow", status, "curl")
+    assert nginx_logs.grouped(lines, [later])[0].followed_by_success is over
+
+
 def test_the_status_page() -> None:
     page = "Active connections: 3 \nserver accepts handled requests\n 5 5 4 \n"
     page += "Reading: 0 Writing: 1 Waiting: 2 \n"

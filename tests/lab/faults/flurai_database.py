@@ -133,6 +133,7 @@ def pools_take_every_slot(lab: Flurai) -> Iterator[None]:
         one_more = f"docker exec {lab.id('db')} psql -U postgres -c 'select 1' flurai 2>&1"
         lab.wait(f"{one_more} | grep -q 'too many clients'", "every slot is taken", 60)
         lab.sh(f"docker start {' '.join(every[3:])}")
+        lab.reload_proxy()
         lab.wait("docker ps --format '{{.Status}}' | grep -q '(unhealthy)'", "an instance without a slot", 60)
         lab.see_load()
         yield
