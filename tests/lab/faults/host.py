@@ -102,9 +102,9 @@ def sessions_use_up_the_inodes(lab: System) -> Iterator[None]:
     around = ("systemctl stop php8.2-fpm", "systemctl start php8.2-fpm")
     with small_disk(lab, folder, 8, *around, inodes=96):
         lab.wait_healthy()
-        lab.sh(f"rm -f {folder}/storage/framework/sessions/*")
-        many = f"cd {folder}/storage/framework/sessions; for n in $(seq 200); do : > $n || break; done"
-        lab.sh(f"{many} 2>/dev/null", check=False)
+        # a visitor whose file is there already would be served
+        many = "touch $(seq 200) 2>/dev/null; mv lab taken 2>/dev/null"
+        lab.sh(f"cd {folder}/storage/framework/sessions && {{ {many}; }}", check=False)
         lab.see_load()
         yield
 
@@ -264,6 +264,7 @@ def worker_of_a_unit_killed_for_memory(lab: System) -> Iterator[None]:
     with drop_in(lab, "backend", settings):
         lab.wait_healthy()
         lab.forget()
+        lab.sh("sleep 1.5")  # a kill in the first second of a unit may be that of the processes before it
         with lab.server.memory_limit(f"{unit}.service", 200_000_000):
             try:
                 lab.sh("touch /run/lab-reports/wanted")
