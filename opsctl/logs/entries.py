@@ -192,7 +192,8 @@ def _note_signs(signs: Signs, entry: Entry, text: str) -> None:
     elif signs.active and entry.level in ("", "info", "debug"):
         signs.see(text)
     entry.passed = signs.passed.get(entry.route, 0)
-    entry.back, entry.started = signs.back, signs.started
+    late = signs.came_late(text)
+    entry.back, entry.started = signs.back - late, signs.started - late
 
 
 def entry_of(line: Line, head: Head) -> Entry:

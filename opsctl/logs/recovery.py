@@ -11,11 +11,14 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from opsctl.logs.dating import NOW_SECONDS
+from opsctl.logs.signs import is_starting
 
 if TYPE_CHECKING:
     from opsctl.logs.entries import Entry
     from opsctl.logs.signs import Signs
 
+CONCLUSIVE = 10
+"""For so many good signs counts one that leaves no doubt."""
 REMEMBERED = 10
 """So many of a kind's last errors tell how often it comes."""
 _NEIGHBOURS = 3
@@ -41,7 +44,7 @@ class Tally:
         self._words: deque[int] = deque(maxlen=REMEMBERED)
         self._routes: dict[str, deque[int]] = {}
         self._last: dict[str, float | None] = {}
-        self._startup_only = False
+        self._startup_only = self._starting = False
 
     def add(self, ordinary: int, entry: Entry, failing: Entry, startup_only: bool) -> None:
         """Take in one error.
@@ -54,6 +57,7 @@ class Tally:
         """
         self._ordinary.append(ordinary)
         self._startup_only = startup_only
+        self._starting = is_starting(entry.message)
         self._words.append(entry.started if startup_only else entry.back)
         if failing.route:
             self._routes.setdefault(failing.route, deque(maxlen=REMEMBERED)).append(failing.passed)
@@ -70,6 +74,8 @@ class Tally:
         recovery say more.
         """
         words = _since(self._words, signs.started if self._startup_only else signs.back)
+        if self._starting:  # who is ready has started
+            words = Since(words.since * CONCLUSIVE, words.between)
         routes = [
             _since(counts, signs.passed.get(route, 0))
             for route, counts in self._routes.items()

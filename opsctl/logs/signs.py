@@ -22,12 +22,15 @@ _BACK = (
     "started streaming",
 )
 _NOT_BACK = ("not connected", "disconnected", "lost", "retry", "trying to", "will be")
+_READY = "ready to accept connections"
 _STARTED = (
     "startup complete",
-    "ready to accept connections",
+    _READY,
     "start worker process",
     "resuming normal operations",
 )
+_STOPS = ("shutting down", "is shut down", "was shut down", "was interrupted")
+_STARTING = ("the database system is starting up", "the database system is not yet accepting connections")
 CLIENT_CLOSED = "499"
 
 
@@ -63,6 +66,7 @@ class Signs:
         self.active = False
         self.passed: dict[str, int] = {}
         self.back = self.started = 0
+        self._ready = False
 
     def failed(self, route: str) -> None:
         """Watch the route of a request that failed."""
@@ -79,8 +83,24 @@ class Signs:
             started = any(word in lowered for word in _STARTED)
             self.started += started
             self.back += started
+            self._ready = self._ready or _READY in lowered
+        if "shut" in lowered or "interrupted" in lowered:
+            self._ready = self._ready and not any(word in lowered for word in _STOPS)
         if ("connect" in lowered or "streaming" in lowered) and _is_back(lowered):
             self.back += 1
+
+    def came_late(self, text: str) -> bool:
+        """Return whether a line belongs before the last words of a start.
+
+        A session of PostgreSQL that came while it was starting says so after the server has said that it
+        is ready, some milliseconds later.
+        """
+        return self._ready and is_starting(text)
+
+
+def is_starting(text: str) -> bool:
+    """Return whether a line says that PostgreSQL does not take sessions yet."""
+    return any(words in text for words in _STARTING)
 
 
 def _is_back(lowered: str) -> bool:

@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,27 @@ def test_a_file_without_times_is_watched_for_what_comes(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.writelines(f"{GOOD}\n" for _ in range(3))
     assert application(read(path, format="uvicorn").facts).status is Status.OK
+
+
+def log_of_postgres(*lines: tuple[float, str]) -> list[str]:
+    """Return what is failing by a server's own log, given as (seconds ago, line)."""
+    analysis = Analysis("postgres", NOW, Redactor().text)
+    text = "\n".join(
+        f"{datetime.fromtimestamp(NOW - ago, UTC):%Y-%m-%d %H:%M:%S.%f} UTC {line}" for ago, line in lines
+    )
+    analysis.add(file_lines(text.encode()))
+    return failing(LogsFacts(format="postgres", **analysis.values()))
+
+
+def test_sessions_that_came_while_a_server_started_say_so_after_it_is_ready() -> None:
+    killed = (40.0, "[5] app@app FATAL:  terminating connection due to administrator command")
+    stop = (39.0, "[7] LOG:  database system is shut down")
+    start = (34.0, "[8] LOG:  database system was shut down at 2026-11-21 04:00:00 UTC")
+    starting = "[9] app@app FATAL:  the database system is starting up"
+    slow = [killed, stop, start, (33.0, starting), (24.0, starting)]
+    ready = "[8] LOG:  database system is ready to accept connections"
+    assert log_of_postgres(*slow, (14.0, starting)) == ["logs/database-errors"]
+    assert log_of_postgres(*slow, (14.0, starting), (13.99, ready)) == []
+    assert log_of_postgres(*slow, (14.01, ready), (14.0, starting), (13.99, starting)) == []
+    earlier = [(50.0, killed[1]), (45.0, ready)]
+    assert log_of_postgres(*earlier, *slow, (14.0, starting)) == ["logs/database-errors"], "not ready since"
