@@ -64,7 +64,7 @@ class Connection:
                 if not self.buffer:
                     self.ends = time.monotonic() + HEAD_SECONDS
                 self.buffer += part
-                if b"\r\n\r\n" in self.buffer:
+                if self.whole:
                     return True
         except ssl.SSLWantWriteError:
             self.wants_write = True

@@ -188,9 +188,10 @@ class Explanations:
 
     def _hurts(self, cause: Finding, effect: Finding) -> bool:
         runbook = self.runbooks.get(cause.id)
-        if runbook is None or isinstance(runbook.even_as_warning, bool):
-            return runbook is not None and bool(runbook.even_as_warning)
-        entries = (entry(text) for text in runbook.even_as_warning)
+        listed = runbook.even_as_warning if runbook is not None else False
+        if isinstance(listed, bool):
+            return listed
+        entries = (entry(text) for text in listed)
         return any(item.names(effect.id) and self._fits(item, cause, effect) for item in entries)
 
     def suspects(self, effect: Finding, among: FindingIndex) -> Iterator[Finding]:

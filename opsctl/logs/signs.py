@@ -32,6 +32,7 @@ _STARTED = (
 _STOPS = ("shutting down", "is shut down", "was shut down", "was interrupted")
 _STARTING = ("the database system is starting up", "the database system is not yet accepting connections")
 CLIENT_CLOSED = "499"
+"""How nginx logs a request whose client did not wait for the answer."""
 
 
 def route_of(message: str) -> str:

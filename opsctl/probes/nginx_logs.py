@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from opsctl.facts.nginx import LogErrors, Refusal
+from opsctl.logs.signs import CLIENT_CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,8 +21,8 @@ WINDOW_SECONDS = 60.0
 NEWEST = 10
 MAX_LINE = 4096
 QUARTER_HOUR = 900
-CLIENT_GONE = 499
-"""How nginx logs a request whose client did not wait for the answer."""
+_NO_ANSWER = (429, int(CLIENT_CLOSED))
+"""Status codes below 500 that do not show that a request was answered."""
 
 _ERROR_LINE = re.compile(
     r"^(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d) \[([a-z]+)\] (\d+)#\d+: (?:\*\d+ )?(.*)$"
@@ -318,7 +319,7 @@ def _passed_over(classes: dict[str, list[ErrorLine]]) -> None:
 def _over(items: list[ErrorLine], requests: list[AccessLine]) -> bool:
     """Return whether every path that failed has since been answered without a server error.
 
-    No answer at all (499: the client went away before) is none.
+    A client that was turned away, or went away before, was not answered.
     """
     last: dict[str, float] = {}
     for item in items:
@@ -326,7 +327,7 @@ def _over(items: list[ErrorLine], requests: list[AccessLine]) -> bool:
     good: dict[str, float] = {}
     newest = 0.0
     for request in requests:
-        if request.status < 500 and request.status not in (429, CLIENT_GONE):
+        if request.status < 500 and request.status not in _NO_ANSWER:
             good[request.path] = max(request.at, good.get(request.path, 0.0))
             newest = max(newest, request.at)
     return all((good.get(path, 0.0) if path else newest) > at for path, at in last.items())

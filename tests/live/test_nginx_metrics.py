@@ -45,10 +45,14 @@ class Watched:
 
     def facts(self) -> NginxFacts:
         """Look as a scrape does."""
-        chosen = self.lookout.of_kinds(["nginx"])
-        (reading,) = self.lookout.readings(chosen, time.monotonic() + LONG, here=True)
-        assert isinstance(reading.facts, NginxFacts), reading.problem
-        return reading.facts
+        return facts_now(self.lookout)
+
+
+def facts_now(lookout: Lookout) -> NginxFacts:
+    """Look as a scrape does."""
+    (reading,) = lookout.readings(lookout.of_kinds(["nginx"]), time.monotonic() + LONG, here=True)
+    assert isinstance(reading.facts, NginxFacts), reading.problem
+    return reading.facts
 
 
 def test_it_is_asked_before_the_look_begins_and_once(tmp_path: Path) -> None:
@@ -71,13 +75,12 @@ def test_it_is_asked_before_the_look_begins_and_once(tmp_path: Path) -> None:
             first = facts
 
 
-def test_an_nginx_that_went_and_came_back_is_seen_at_once(tmp_path: Path) -> None:
+def test_an_nginx_that_went_and_came_back_is_seen_at_once() -> None:
     with NginxServer() as nginx:
-        watched = Watched(nginx, tmp_path / "none")
-        watched.lookout = Lookout(stack({"web": {"nginx": nginx.stack_spec()}}))
-        assert [watched.facts().up for _ in range(3)] == [True] * 3
+        lookout = Lookout(stack({"web": {"nginx": nginx.stack_spec()}}))
+        assert [facts_now(lookout).up for _ in range(3)] == [True] * 3
         nginx.stop()
-        down = watched.facts()
+        down = facts_now(lookout)
         assert (down.up, down.requests) == (False, None)
         nginx.start()
-        assert [watched.facts().up for _ in range(3)] == [True] * 3
+        assert [facts_now(lookout).up for _ in range(3)] == [True] * 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from opsctl.probes.http import next_hop, probe, without_password
 from opsctl.probes.http_exchange import Route, connect_any, lookup, split_address
 from opsctl.stack.specs import HttpSpec
 from tests.unit.contexts import context_for
+from tests.unit.in_thread import served
 
 
 def bad(body: Any, path: str = "/health") -> dict[str, str]:
@@ -254,14 +254,8 @@ def page(seconds: float, body: bytes) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Page)) as port:
+        yield f"http://127.0.0.1:{port}/", asked
 
 
 @pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])

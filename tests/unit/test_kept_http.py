@@ -14,8 +14,8 @@ import pytest
 
 from opsctl.probes.kept_http import KeptHttp
 from opsctl.probes.short_answer import bound
+from tests.unit.in_thread import LONG, served
 
-LONG = 60.0
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
 CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
@@ -24,15 +24,10 @@ CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n
 @contextlib.contextmanager
 def running(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
     """Serve; yields the URL."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/status"
-        finally:
-            server.shutdown()
-            thread.join(LONG)
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    with served(server) as port:
+        yield f"http://127.0.0.1:{port}/status"
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from calendar import timegm
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from opsctl.probes import nginx, nginx_config, nginx_logs, nginx_process
 from opsctl.probes.nginx_stranger import stranger
 from opsctl.stack.specs import NginxSpec
 from tests.unit.contexts import context_for
+from tests.unit.in_thread import served
 
 DATA = Path(__file__).parent / "data" / "nginx"
 ERROR_LOG = (DATA / "error.log").read_text()
@@ -354,14 +354,8 @@ def answering(server: str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as program:
-        thread = threading.Thread(target=program.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{program.server_port}"
-        finally:
-            program.shutdown()
-            thread.join()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Stranger)) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def looked_at(listen: str, folder: Path) -> NginxFacts:
