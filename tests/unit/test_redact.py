@@ -322,3 +322,19 @@ def test_a_start_that_meets_no_secret_compiles_no_pattern() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=120)
     assert done.stdout.strip() == b"0"
+
+
+def test_whoever_counts_a_new_secret_finds_nothing_prepared_without_it() -> None:
+    redactor = Redactor()
+    prepared: list[object] = []
+
+    class Watched(dict[str, frozenset[str]]):
+        def __setitem__(self, value: str, forms: frozenset[str]) -> None:
+            super().__setitem__(value, forms)
+            prepared.append(redactor._known)
+
+    redactor._values = Watched()
+    assert redactor.text("a word") == "a word"
+    redactor.add("Canary-7c1e09-finch")
+    assert (redactor.count(), prepared) == (1, [None])
+    assert "Canary" not in redactor.text("Canary-7c1e09-finch")
