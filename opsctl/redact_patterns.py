@@ -151,8 +151,8 @@ _RULES: tuple[_Rule, ...] = (
     _shown(("",), r"(?<!\d)\d{6,12}(?::|%3[aA])[A-Za-z0-9_-]{30,}"),
     _shown(("eyj",), _WORD + r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{0,}(?:\.[A-Za-z0-9_-]*){0,3}"),
     _shown(tuple(_BEGINNINGS.split()), _TOKENS),
-    _shown(("",), r"(?<!\S)(?=\S{0,75}[a-z])(?=\S{0,75}[A-Z])(?=\S{0,75}[0-9])"
-           r"[A-Za-z0-9+][A-Za-z0-9+/]{59,4095}={0,2}(?!\S)"),
+    _shown(("",), r"(?<![^\s\"'(])(?=\S{0,75}[a-z])(?=\S{0,75}[A-Z])(?=\S{0,75}[0-9])"
+           r"[A-Za-z0-9+][A-Za-z0-9+/]{59,4095}={0,2}(?![^\s\"'),;])"),
     # webhooks whose path is the secret
     _shown(
         ("hooks.slack", "webhook", "outlook.office", "hooks.zapier", "chat.googleapis"),

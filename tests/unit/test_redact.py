@@ -338,3 +338,9 @@ def test_whoever_counts_a_new_secret_finds_nothing_prepared_without_it() -> None
     redactor.add("Canary-7c1e09-finch")
     assert (redactor.count(), prepared) == (1, [None])
     assert "Canary" not in redactor.text("Canary-7c1e09-finch")
+
+
+@pytest.mark.parametrize("around", ["{}", '"{}"', "'{}'", "({})", '"{}', "({}", "key: {}, next"])
+def test_a_long_key_without_a_name_is_seen_in_quotes_too(around: str) -> None:
+    body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7CANARY00000ab"
+    assert "CANARY" not in Redactor().text(around.format(body))
