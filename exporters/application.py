@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import threading
@@ -152,7 +153,7 @@ class Application:
             return None
         seconds = self._lookout.probe_seconds + GRACE_SECONDS
         try:
-            allowed = self.seconds_for(request)
+            allowed = seconds_for(request, self._own_seconds)
         except BadRequest:
             return None
         return _Scrape(self, request, seconds, allowed) if allowed > seconds + LEAST_SECONDS else None
@@ -248,8 +249,11 @@ def seconds_for(request: Request, own: float) -> float:
         BadRequest: the scraper's header is no number.
     """
     text = request.headers.get("x-prometheus-scrape-timeout-seconds", "")
-    if not text:
-        return own
+    return _seconds_for(text, own) if text else own
+
+
+@functools.lru_cache(maxsize=64)  # a scraper says the same again and again
+def _seconds_for(text: str, own: float) -> float:
     try:
         waits = float(text)
     except ValueError:

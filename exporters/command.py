@@ -93,6 +93,7 @@ def command(
     from opsctl.cli.looking import load_stack
     from opsctl.cli.messages import tell
     from opsctl.errors import UserError
+    from opsctl.starvation import read_ahead
 
     keep_one_heap()
     # a lost connection is a fact, and on the page; its driver need not say it once more
@@ -102,7 +103,7 @@ def command(
     guard = _guard(web_config)
     application = Application(lookout, timeout)
     try:
-        server = Server(listen, application.answer, guard, lookout.redactor, application.work)
+        server = Server(listen, application.answer, guard, lookout.redactor, application.work, read_ahead)
     except OSError as error:
         raise UserError(
             f"cannot listen on {listen[0]}:{listen[1]}: {error.strerror or error}; name another with --listen"

@@ -32,7 +32,7 @@ class Connection:
         self.handshaking = context is not None
         if context is not None:
             self.sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        self.buffer = bytearray()
+        self.buffer = b""
         self.wants_write = False
         self.number = self.sock.fileno()
         self.watched = False
@@ -92,9 +92,7 @@ class Connection:
 
     def take_head(self) -> bytes:
         """Take the first head out of what has come."""
-        end = self.buffer.index(b"\r\n\r\n")
-        head = bytes(self.buffer[:end])
-        del self.buffer[: end + 4]
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
         return head.lstrip(b"\r\n")
 
     def rest(self) -> None:

@@ -92,7 +92,9 @@ class Flights:
 
     def __init__(self, size: int, name: str) -> None:
         self._size, self._name = size, name
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        """For what follows; `with` on the condition would take two calls more."""
+        self._changed = threading.Condition(self._lock)
         self._waiting: deque[Flight] = deque()
         self._threads = self._idle = self._lost = self._lost_borrowed = 0
         self._look_at = 0.0
@@ -111,14 +113,14 @@ class Flights:
             work: called at once.
             seconds: how long after now it should have landed; others who ask wait no longer for it.
         """
-        with self._changed:
+        with self._lock:
             if key in self._under_way:
                 return None
             flight = Flight(key, work, seconds, borrowed=True)
             flight.start()
             self._under_way[key] = [flight]
         flight.fly()
-        with self._changed:
+        with self._lock:
             self._land(flight)
             if flight.lost:
                 self._lost_borrowed -= 1
@@ -132,7 +134,7 @@ class Flights:
             work: called in a thread of the pool.
             seconds: how long after its start it should have landed.
         """
-        with self._changed:
+        with self._lock:
             known = self._under_way.get(key, [])
             if known and not self._may_start_beside(known):
                 return known[-1]
@@ -175,7 +177,7 @@ class Flights:
         return newest.lost and len(known) <= MOST_LOST and waited > RETRY_SECONDS
 
     def _give_up(self, flight: Flight) -> None:
-        with self._changed:
+        with self._lock:
             if flight.landed.is_set() or flight.lost:
                 return
             flight.lost = True
@@ -202,7 +204,7 @@ class Flights:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 if self._threads - self._lost > self._size:  # one that hung came back
                     self._threads -= 1
                     return
@@ -213,7 +215,7 @@ class Flights:
                 flight = self._waiting.popleft()
                 flight.start()
             flight.fly()
-            with self._changed:
+            with self._lock:
                 self._land(flight)
                 if flight.lost:
                     self._lost -= 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporters.flights import Flight, Flights
 from exporters.self_facts import CollectorFacts
-from opsctl.engine import look
+from opsctl.look import look
 from opsctl.model import Problem, Reading
 from opsctl.probes.base import PROBE_SECONDS, Shared
 from opsctl.redact import Redactor

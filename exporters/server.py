@@ -77,6 +77,7 @@ class Server:
         guard: what stands before it.
         redactor: takes secrets out of what is said of a fault.
         relief: request to the work that it is, where it may hang; without this none may.
+        waits: called by each thread before it waits for clients.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -89,8 +90,10 @@ class Server:
         guard: Guard | None = None,
         redactor: Redactor | None = None,
         relief: Callable[[Request], Work | None] | None = None,
+        waits: Callable[[], None] | None = None,
     ) -> None:
         self._application, self._guard, self._redactor = application, guard or Open(), redactor
+        self._waits = waits
         host, port = address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=128)
@@ -177,6 +180,8 @@ class Server:
     def _read_once(self) -> Connection | None:
         """Wait for one event; return the client whose request is now whole. See after what is late."""
         found: Connection | None = None
+        if self._waits is not None:
+            self._waits()
         for number, _ in self._events.poll(self._tickets.wait(SWEEP_SECONDS), 1):
             found = self._event(number)
         if time.monotonic() >= self._sweep_at:

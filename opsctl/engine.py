@@ -16,20 +16,17 @@ import msgspec
 
 from opsctl import __version__, system
 from opsctl.companion import Companion, possible
+from opsctl.look import reading
 from opsctl.model import Problem, Reading, Snapshot, Target
-from opsctl.probes import probe_for
-from opsctl.probes.base import PROBE_SECONDS, ProbeContext, ProbeError, Shared
-from opsctl.probes.container_address import by_address, names_container
+from opsctl.probes.base import PROBE_SECONDS, ProbeContext, Shared
 from opsctl.redact import Redactor
-from opsctl.secrets import MissingSecret, Secrets
+from opsctl.secrets import Secrets
 from opsctl.snapshot import SCHEMA, reading_from, redacted
 from opsctl.stack.targets import Assignment, assignments
-from opsctl.starvation import Clock, starved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opsctl.facts.base import Facts
     from opsctl.stack.stack import Stack
 
 DEADLINE_SECONDS = 10.0
@@ -38,6 +35,8 @@ COMPANION_KINDS = (("postgres", "data"), ("redis",))
 """Kinds whose probes go into a process of their own: each group shares a driver that is slow to import."""
 _PACKING_SECONDS = 0.15
 """How much earlier the second process stops waiting, to hand over what it has."""
+_LEAST_SECONDS = 0.05
+"""How much earlier than a collection its last probes end."""
 _MARGIN_SECONDS = 0.25
 """Kept back from the deadline for judging and writing the answer."""
 
@@ -83,28 +82,6 @@ def collect(
 def probe_seconds(deadline: float) -> float:
     """Return how long one probe may take: 3 s, in proportion more where more than 10 s are allowed in all."""
     return PROBE_SECONDS * max(1.0, deadline / DEADLINE_SECONDS)
-
-
-def look(
-    stack: Stack,
-    item: Assignment,
-    seconds: float,
-    secrets: Secrets,
-    redactor: Redactor,
-    shared: Shared,
-    options: dict[str, Any],
-) -> Reading:
-    """Look at one target in the calling thread, for whoever looks again and again; texts are not redacted.
-
-    A probe that hangs is not waited for by anybody else: whoever calls this has a thread to spare.
-    """
-    run = _Run(stack, secrets, redactor, time.monotonic() + seconds, options, shared)
-    run.batch.join()
-    try:
-        return run.one(item)
-    finally:
-        run.batch.end()
-        run.batch.leave()
 
 
 def _everything(
@@ -228,51 +205,19 @@ class _Run:
 
     def one(self, item: Assignment) -> Reading:
         """Return what the target's probe says, or why it said nothing."""
-        began, taken_at = time.monotonic(), datetime.now(UTC)
+        ends = min(time.monotonic() + self.probe_seconds, self.ends - _LEAST_SECONDS)
         context = ProbeContext(
-            target=item.target,
-            spec=item.spec,
-            service=item.service,
-            stack=self.stack,
-            secrets=self.secrets,
-            redactor=self.redactor,
-            shared=self.shared,
-            ends=min(began + self.probe_seconds, self.ends - 0.05),
-            options=self.options,
+            item.target,
+            item.spec,
+            item.service,
+            self.stack,
+            self.secrets,
+            self.redactor,
+            self.shared,
+            ends,
+            self.options,
         )
-        facts, problem = None, None
-        clock = Clock()
-        try:
-            if item.service.container and names_container(item.spec, item.service):
-                context = by_address(context)
-            facts = probe_for(item.target.kind)(context)
-            problem = _refused_guess(item, facts) or _starved(facts, clock)
-            facts = facts if problem is None else None
-        except ProbeError as error:
-            problem = Problem(code=error.code, message=error.message, hint=error.hint, parent=error.parent)
-        except MissingSecret as error:
-            problem = Problem(
-                code="missing", message=str(error), hint="set it, or name another in the stack file"
-            )
-        except Exception as error:  # noqa: BLE001 - a broken probe must not take the others with it
-            words = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-            problem = Problem(
-                code="crashed",
-                message=f"the probe failed: {words[:300]}",
-                hint="run with --debug and report it",
-            )
-            if self.options.get("debug"):
-                import sys
-                import traceback
-
-                sys.stderr.write(self.redactor.text(traceback.format_exc()))
-        return Reading(
-            target=item.target,
-            taken_at=taken_at,
-            duration_seconds=round(time.monotonic() - began, 4),
-            facts=facts,
-            problem=problem,
-        )
+        return reading(context)
 
     def _left_behind(self, index: int, item: Assignment) -> Reading:
         began = self.started.get(index)
@@ -288,29 +233,4 @@ def _late(item: Assignment, message: str, seconds: float) -> Reading:
         taken_at=datetime.now(UTC),
         duration_seconds=round(seconds, 4),
         problem=Problem(code="timeout", message=message, hint="give it longer with --timeout"),
-    )
-
-
-def _starved(facts: Facts, clock: Clock) -> Problem | None:
-    """Return why nothing can be said of a target that this machine left no time to ask."""
-    words = starved(facts, clock)
-    hint = (
-        "look who takes the processors (opsctl verify host/cpu-saturated), or give it longer with --timeout"
-    )
-    return Problem(code="timeout", message=words, hint=hint) if words else None
-
-
-_NAMES = {"postgres": "PostgreSQL", "redis": "Redis"}
-
-
-def _refused_guess(item: Assignment, facts: Facts) -> Problem | None:
-    """Return why nothing can be said where a server refused a login that discovery made up."""
-    state = getattr(getattr(facts, "connection", None), "state", "")
-    if not getattr(item.spec, "guessed", False) or state not in ("auth-failed", "database-missing"):
-        return None
-    name = _NAMES.get(item.target.kind, item.target.kind)
-    return Problem(
-        code="permission",
-        message=f"{name} answers on {item.target.address}, but no login is known",
-        hint="name it in a stack file (opsctl stack init)",
     )

@@ -24,35 +24,56 @@ class Clock:
     """Measures how long the calling thread was kept waiting for a processor; made and read in that thread."""
 
     def __init__(self) -> None:
-        self._began, self._delay = time.monotonic(), _counters.own.run_delay()
+        self._began, self._counts = time.monotonic(), _counters.own.taken()
 
     def kept_waiting(self) -> tuple[float, float]:
         """Return the seconds spent waiting for a processor, and those that passed in all."""
-        return max(_counters.own.run_delay() - self._delay, 0.0), time.monotonic() - self._began
+        waited = _run_delay(_counters.own.counts()) - _run_delay(self._counts)
+        passed = time.monotonic() - self._began
+        return min(max(waited, 0.0), passed), passed
+
+
+def read_ahead() -> None:
+    """Read now what the next `Clock` of this thread begins with; the thread only waits until then.
+
+    Waiting for something to do counts as nothing, so it is the same, and nobody waits for the reading.
+    """
+    own = _counters.own
+    own.ahead = own.counts()
 
 
 class _Counter:
     """The kernel's counts of one thread, kept open: opening them takes longer than many a look."""
 
     def __init__(self) -> None:
+        self.ahead = b""
         self._number = -1
         with contextlib.suppress(OSError):
             self._number = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
 
-    def run_delay(self) -> float:
-        """Return the seconds the thread has waited for processors; 0 where the kernel does not count."""
-        if self._number < 0:
-            return 0.0
+    def taken(self) -> bytes:
+        """Return what was read ahead, once, or what the kernel says now."""
+        ahead, self.ahead = self.ahead, b""
+        return ahead or self.counts()
+
+    def counts(self) -> bytes:
+        """Return what the kernel says now; nothing where it does not count."""
         try:
-            return int(os.pread(self._number, 100, 0).split()[1]) / 1e9
-        except (OSError, ValueError, IndexError):
-            return 0.0
+            return os.pread(self._number, 100, 0)
+        except OSError:
+            return b""
 
     def __del__(self) -> None:
         """Give the descriptor back; the thread has ended."""
         if self._number >= 0:
             with contextlib.suppress(OSError):
                 os.close(self._number)
+
+
+def _run_delay(counts: bytes) -> float:
+    """Return the seconds that a thread has waited for processors; read only where it matters."""
+    fields = counts.split()
+    return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0
 
 
 class _Counters(threading.local):

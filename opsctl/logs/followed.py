@@ -57,7 +57,10 @@ class Followed:
         self._sources = threading.Lock()
         self.lock = threading.Lock()
         self.changes = 0
+        self.unread = 0
+        """Bytes of all files that were still to be read then."""
         self.read_at: float | None = None
+        """When it was last looked whether there is more."""
         self.problem = ""
 
     def follow_file(
@@ -158,7 +161,7 @@ class Followed:
         elif now - self._changed_at >= IDLE_SECONDS:
             with self.lock:
                 self.rest()
-        self.read_at = time.time()
+        self.unread, self.read_at = sum(file.unread for _, file in files), time.time()
 
     def _take_store(self, name: str, lines: Iterable[Line]) -> None:
         from opsctl.probes.docker_api import ApiError
@@ -188,18 +191,12 @@ class Followed:
                 | {name: item.place for name, item in self._streams.items()},
             )
 
-    def unread(self) -> int:
-        """Return the bytes of all files that are still to be read."""
-        with self._sources:
-            files = list(self._files.values())
-        return sum([file.unread for file in files])
-
     def sums(self) -> dict[str, int]:
         """Return what the files say together: unread, rotations, truncations."""
         with self._sources:
             files = list(self._files.values())
         return {
-            "unread": self.unread(),
+            "unread": sum(file.unread for file in files),
             "rotations": sum(file.rotations for file in files),
             "truncations": sum(file.truncations for file in files),
         }
@@ -296,7 +293,8 @@ class FollowedNginx(Followed):
 
     def traffic(self, seconds: float = 0.5) -> NginxTraffic | None:
         """Return what was counted; the last known where that takes longer than `seconds`."""
-        if self.lock.acquire(timeout=seconds):
+        known = self._shown
+        if (known is None or known[0] != self.changes) and self.lock.acquire(timeout=seconds):
             try:
                 if self._shown is None or self._shown[0] != self.changes:
                     counter = self._counter
@@ -310,6 +308,7 @@ class FollowedNginx(Followed):
                     self._shown = (self.changes, shown)
             finally:
                 self.lock.release()
-        if self._shown is None:
+        known = self._shown
+        if known is None:
             return None
-        return msgspec.structs.replace(self._shown[1], unread=self.unread(), read_at=self.read_at)
+        return msgspec.structs.replace(known[1], unread=self.unread, read_at=self.read_at)

@@ -97,6 +97,8 @@ class Following:
 
     def watch(self) -> None:
         """Replace the thread where it hangs; cheap, called when somebody asks for what was counted."""
+        if self._busy is None:
+            return
         with self._lock:
             busy = self._busy
             if self._thread is None or busy is None or time.monotonic() - busy[0] < STUCK_SECONDS:

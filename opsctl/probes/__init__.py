@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from opsctl.probes.base import ProbeContext
 
 
+_FOR_METRICS = frozenset({"logs", "nginx"})
+"""Kinds that are looked at in another way where somebody looks again every few seconds."""
+
+
 @functools.cache
-def probe_for(kind: str) -> Callable[[ProbeContext], Facts]:
-    """Return the `probe` function of a kind."""
+def probe_for(kind: str, detail: str = "") -> Callable[[ProbeContext], Facts]:
+    """Return the function that looks at targets of a kind; with the detail `metrics`, again and again."""
+    if detail == "metrics" and kind in _FOR_METRICS:
+        module = importlib.import_module(f"opsctl.probes.{kind}_metrics")
+        return cast("Callable[[ProbeContext], Facts]", module.probe_metrics)
     module = importlib.import_module(f"opsctl.probes.{kind}")
     return cast("Callable[[ProbeContext], Facts]", module.probe)

@@ -68,9 +68,12 @@ class Shared:
         return result
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ProbeContext:
-    """One target, its spec, and the means to look at it."""
+    """One target, its spec, and the means to look at it; nobody changes it.
+
+    Not frozen: that takes longer to make, at every scrape.
+    """
 
     target: Target
     spec: Spec

@@ -50,10 +50,6 @@ def probe(context: ProbeContext) -> LogsFacts:
     """
     spec = context.spec
     assert isinstance(spec, LogSpec)
-    if context.options.get("detail") == "metrics":
-        from opsctl.probes.logs_metrics import probe_metrics
-
-        return probe_metrics(context, spec)
     return window(context, spec)
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from opsctl.logs.following import Following
 from opsctl.probes.logs import MAX_CONTAINERS, newest, window
+from opsctl.stack.specs import LogSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from opsctl.facts.logs import LogsFacts
     from opsctl.logs.followed import Followed, FollowedLog
     from opsctl.probes.base import ProbeContext
-    from opsctl.stack.specs import LogSpec
     from opsctl.stack.stack import Stack
 
 QUIET_SECONDS, TROUBLED_SECONDS = 60.0, 10.0
@@ -32,12 +32,14 @@ MOST_STREAM_BYTES = 4 * 1024 * 1024
 ENGINE_SECONDS = 2.0
 
 
-def probe_metrics(context: ProbeContext, spec: LogSpec) -> LogsFacts:
+def probe_metrics(context: ProbeContext) -> LogsFacts:
     """Return the window, which may be some seconds old, and what was counted up to now.
 
     Raises:
         ProbeError: as the probe itself.
     """
+    spec = context.spec
+    assert isinstance(spec, LogSpec)
     kept: dict[str, Any] = context.options.get("kept", {})
     following = context.options.get("following")
     totals = None

@@ -39,10 +39,6 @@ OWN_AGENT = USER_AGENT.partition("/")[0]
 
 def probe(context: ProbeContext) -> NginxFacts:
     """Return the facts of one nginx; one that does not answer is a fact as well."""
-    if context.options.get("detail") == "metrics":
-        from opsctl.probes.nginx_metrics import probe_metrics
-
-        return probe_metrics(context)
     return full_look(context)[1]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from opsctl.engine import look
 from opsctl.facts.container import ContainerFacts, Instance
+from opsctl.look import look
 from opsctl.probes import container_metrics
 from opsctl.probes.base import Shared
 from opsctl.probes.docker_api import DockerApi

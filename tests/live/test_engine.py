@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from opsctl import engine, system
+from opsctl import engine, look, system
 from opsctl.diagnose import diagnose
 from opsctl.model import Status, Target
 from opsctl.probes.base import ProbeContext, ProbeError
@@ -57,7 +57,7 @@ def test_a_probe_that_ignores_its_time_is_abandoned(monkeypatch: pytest.MonkeyPa
     def stubborn(_context: ProbeContext) -> None:
         release.wait(30)
 
-    monkeypatch.setattr("opsctl.engine.probe_for", lambda kind: stubborn)
+    monkeypatch.setattr("opsctl.look.probe_for", lambda kind, detail: stubborn)
     stack = stack_of("name: t\nservices:\n  a: {redis: 'redis://127.0.0.1:1/0'}\n", tmp_path)
     try:
         snapshot = engine.collect(stack, deadline=0.5)
@@ -77,15 +77,15 @@ def test_a_probe_that_ignores_its_time_is_abandoned(monkeypatch: pytest.MonkeyPa
 def test_a_probe_that_raises_harms_nobody_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, code: str, words: str
 ) -> None:
-    real = engine.probe_for
+    real = look.probe_for
 
-    def choose(kind: str) -> object:
+    def choose(kind: str, detail: str) -> object:
         def broken(_context: ProbeContext) -> None:
             raise error
 
-        return broken if kind == "redis" else real(kind)
+        return broken if kind == "redis" else real(kind, detail)
 
-    monkeypatch.setattr("opsctl.engine.probe_for", choose)
+    monkeypatch.setattr("opsctl.look.probe_for", choose)
     text = f"name: t\nservices:\n  a: {{redis: 'redis://127.0.0.1:1/0', http: 'http://127.0.0.1:{free_port()}/'}}\n"
     readings = {reading.target.kind: reading for reading in engine.collect(stack_of(text, tmp_path)).readings}
     problem = readings["redis"].problem

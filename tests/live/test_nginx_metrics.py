@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from exporters.looking import Lookout
-from opsctl.engine import look
 from opsctl.facts.nginx import NginxFacts
+from opsctl.look import look
 from opsctl.model import Reading
 from tests.servers.base import wait_until
 from tests.servers.nginx import NginxServer

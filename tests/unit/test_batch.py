@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from opsctl import system
-from opsctl.engine import look
+from opsctl.look import look
 from opsctl.probes.base import Shared
 from opsctl.redact import Redactor
 from opsctl.secrets import Secrets

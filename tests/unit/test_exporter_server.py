@@ -44,6 +44,24 @@ def test_many_requests_over_one_connection() -> None:
         assert running.connections() == 1
 
 
+def test_each_thread_is_called_before_it_waits() -> None:
+    """What is read ahead there is of the time just before the request, not of hours ago."""
+    here = threading.local()
+
+    def waits() -> None:
+        here.ready = True
+
+    def answer(_request: Request) -> Answer:
+        ready, here.ready = getattr(here, "ready", False), False
+        return line(200, str(ready))
+
+    with serving(answer, waits=waits) as running:
+        for _ in range(3):
+            with Client(running.port) as client:
+                for _ in range(20):
+                    assert client.ask("/")[2] == b"True\n"
+
+
 def test_requests_that_are_sent_together_are_answered_in_order() -> None:
     def echo(request: Request) -> Answer:
         return line(200, request.path)

@@ -99,12 +99,12 @@ def test_an_unknown_login_is_said_once_and_no_check_of_it_is_a_suspect_of_its_ow
 
 
 def test_a_refused_guess_says_where_it_answers_and_what_to_do() -> None:
-    from opsctl.engine import _refused_guess
     from opsctl.facts.postgres import PostgresFacts
+    from opsctl.look import _refused_guess
     from opsctl.stack.targets import assignments
 
     item = next(item for item in assignments(discovered()) if item.target.kind == "postgres")
     refused = PostgresFacts(up=False, connection=Connection(state="auth-failed", address="127.0.0.1:5432"))
-    assert _refused_guess(item, refused) == NO_LOGIN
+    assert _refused_guess(item.target, item.spec, refused) == NO_LOGIN
     down = PostgresFacts(up=False, connection=Connection(state="refused", address="127.0.0.1:5432"))
-    assert _refused_guess(item, down) is None
+    assert _refused_guess(item.target, item.spec, down) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opsctl import engine
+from opsctl import engine, look
 from opsctl.probes.base import ProbeContext, ProbeError
 from opsctl.stack.reader import parse
 
@@ -26,7 +26,7 @@ def test_probes_are_given_that_time(
         given.append(context.left)
         raise ProbeError("missing", "only its time was of interest")
 
-    monkeypatch.setattr(engine, "probe_for", lambda _kind: probe)
+    monkeypatch.setattr(look, "probe_for", lambda _kind, _detail: probe)
     stack = parse(b"{name: t, services: {a: {redis: 'redis://127.0.0.1:1/0'}}}", "t.yml", Path("/"))
     engine.collect(stack, deadline=deadline)
     assert given
