@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from opsctl.logs.classes import CLASSES, CLIENT, Meaning, meaning, meaning_of_wa
 from opsctl.logs.dating import date
 from opsctl.logs.entries import assemble
 from opsctl.logs.recovery import Tally, least, with_request
-from opsctl.logs.templates import Group, Templates, mask
+from opsctl.logs.templates import Group, Templates, identity, mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -135,7 +134,7 @@ class Analysis:
         gaps = [later - earlier for earlier, later in itertools.pairwise(last)]
         ordinary, good = least(group.ordinary), least(group.good)
         return LogTemplate(
-            id=hashlib.blake2s(f"{group.meaning.category} {text}".encode(), digest_size=4).hexdigest(),
+            id=identity(group.meaning.category, text),
             category=group.meaning.category,
             peer=group.meaning.peer,
             marker=group.meaning.marker,

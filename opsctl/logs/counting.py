@@ -7,7 +7,6 @@ there stays there.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from opsctl.logs.classes import CLASSES, CLIENT, Meaning, meaning, meaning_of_wa
 from opsctl.logs.entries import Line
 from opsctl.logs.heads import MAX_LINE
 from opsctl.logs.streaming import Assembler, OpenEntry
-from opsctl.logs.templates import MAX_GROUPS, MAX_WORDS, Group, Templates, mask
+from opsctl.logs.templates import MAX_GROUPS, MAX_WORDS, Group, Templates, identity, mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -211,7 +210,7 @@ class ErrorCounter:
         if often > 1 and len(self._by_id) >= room:
             return None
         text = mask(self._redact(group.first_text))[:MAX_TEXT] or "(empty)"
-        name = hashlib.blake2s(f"{group.meaning.category} {text}".encode(), digest_size=4).hexdigest()
+        name = identity(group.meaning.category, text)
         known = self._by_id.get(name)
         if known is None and len(self._by_id) >= room:
             return None

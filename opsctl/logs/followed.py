@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -141,12 +141,15 @@ class Followed:
         for name, file in files:
             decoder = self._decoders.get(name)
             for chunk in file.chunks(most):
-                with self.lock:
-                    self.changes += 1
-                    if decoder is None:
-                        self.take(name, chunk)
-                    else:
-                        self.take_lines(name, decoder.lines(chunk))
+                try:
+                    with self.lock:
+                        self.changes += 1
+                        if decoder is None:
+                            self.take(name, chunk)
+                        else:
+                            self.take_lines(name, decoder.lines(chunk))
+                except Exception as error:  # noqa: BLE001 - else the same part were read for ever, and none after it
+                    self.problem = f"a fault in opsctl itself: {str(error)[:300] or type(error).__name__}"
             self.problem = self.problem or file.problem
         for unit, journal in journals:
             if self._due(unit, STORE_SECONDS):
@@ -245,6 +248,7 @@ class FollowedLog(Followed):
 
     def totals(self, seconds: float = 0.5) -> LogTotals | None:
         """Return what was counted; the last known where that takes longer than `seconds`."""
+        known = self._shown
         if self.lock.acquire(timeout=seconds):
             try:
                 if self._shown is None or self._shown[0] != self.changes:
@@ -257,14 +261,13 @@ class FollowedLog(Followed):
                         templates=counter.templates(),
                     )
                     self._shown = (self.changes, totals)
+                known = self._shown  # the thread that follows forgets it at times
             finally:
                 self.lock.release()
-        if self._shown is None:
+        if known is None:
             return None
-        more: dict[str, Any] = {**self.sums(), "read_at": self.read_at}
-        if not self._files:
-            more = {"read_at": self.read_at}
-        return msgspec.structs.replace(self._shown[1], **more)
+        more = self.sums() if self._files else {}
+        return msgspec.structs.replace(known[1], **more, read_at=self.read_at)
 
 
 class FollowedNginx(Followed):

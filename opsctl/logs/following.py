@@ -145,13 +145,15 @@ class Following:
         if changes == self._saved[0]:
             self._saved = (changes, time.monotonic())
             return
-        for name, item in every.items():
-            self._state.logs[name] = item.state()
         try:
+            for name, item in every.items():
+                self._state.logs[name] = item.state()
             write_whole(self._file, msgspec.json.encode(self._state), "the state of the logs")
             self.problem = ""
         except UserError as error:
             self.problem = str(error)
+        except Exception as error:  # noqa: BLE001 - to follow on without a state is better than not at all
+            self.problem = self._redactor.text(f"the state of the logs cannot be written: {str(error)[:300]}")
         self._saved = (changes, time.monotonic())
 
     def _read(self) -> State:

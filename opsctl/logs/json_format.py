@@ -36,6 +36,8 @@ def json_head(line: str) -> Head | None:
     """Return what a line says; None where it is no JSON object."""
     try:
         value = json.loads(line)
+        if "\\ud" in line or "\\uD" in line:  # perhaps half an emoji, which is no text that can be written
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

@@ -51,6 +51,79 @@ def test_positions_and_counts_survive_together(tmp_path: Path) -> None:
     assert (tmp_path / STATE_FILE).stat().st_mode & 0o077 == 0
 
 
+def test_half_an_emoji_of_a_json_log_is_one_error_and_stops_nothing(tmp_path: Path) -> None:
+    """Loggers that cut a text in the middle of a character write such a line."""
+    path = tmp_path / "app.log"
+    path.write_text("")
+    following = Following(Redactor(), tmp_path)
+    log = following.log("app/logs", "json")
+    log.follow_file(str(path), lambda: path)
+    following.look()
+    cut = (
+        '{"time": "2026-11-21T04:00:00Z", "level": "error", "message": "redis: connection refused \\ud83d"}\n'
+    )
+    with path.open("a") as file:
+        file.write(cut + cut.replace("ud83d", "uD83D") + cut.replace("redis", "db " + "x " * 150))
+        file.write('{"time": "2026-11-21T04:00:01Z", "level": "info", "message": "\\ud83d\\ude00"}\n' * 3)
+    for _ in range(3):
+        following.look()
+    time.sleep(1.1)
+    following.look()
+    following.save()
+    totals = log.totals()
+    assert totals is not None
+    assert (totals.lines, sum(totals.errors.values()), log.problem, following.problem) == (6, 3, "", "")
+    assert Following(Redactor(), tmp_path).log("app/logs", "json").totals() is not None
+
+
+def test_what_cannot_be_counted_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of our own must not have the same part read for ever, and what comes after it never."""
+    path = tmp_path / "app.log"
+    path.write_text("")
+    following = Following(Redactor(), tmp_path)
+    log = follow(following, path)
+    following.look()
+    real = FollowedLog.take
+
+    def take(self: FollowedLog, name: str, data: bytes) -> None:
+        if b"poison" in data:
+            raise ZeroDivisionError("poison")
+        real(self, name, data)
+
+    monkeypatch.setattr(FollowedLog, "take", take)
+    path.write_text("poison\n")
+    following.look()
+    assert "poison" in log.problem
+    with path.open("a") as file:
+        file.write(ERROR)
+    following.look()
+    time.sleep(1.1)
+    following.look()
+    assert (errors(log), log.problem) == (1, "")
+
+
+def test_a_state_that_cannot_be_written_does_not_end_the_following(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "app.log"
+    path.write_text(ERROR)
+    following = Following(Redactor(), tmp_path)
+    log = follow(following, path)
+
+    def state(_self: FollowedLog) -> object:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(FollowedLog, "state", state)
+    following.save()
+    assert following.problem == "the state of the logs cannot be written: a fault"
+    with path.open("a") as file:
+        file.write(ERROR)
+    following.look()
+    time.sleep(1.1)
+    following.look()
+    assert errors(log) == 1
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", '{"version": 99, "logs": {}}', '{"version": 1, "logs": 5}', "\x00\xff"]
 )

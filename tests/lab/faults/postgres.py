@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.lab.faults.base import fault
 from tests.lab.stacks import parts
-from tests.lab.stacks.base import System
+from tests.lab.stacks.base import ComposeSystem, System
 
 ON_SYSTEMD = ("rostferrum", "iiko-base")
 HANGS = "http/status|http/timeout"
@@ -32,22 +32,47 @@ def table(lab: System) -> str:
 @fault(*ON_SYSTEMD, expect=[("postgres/connections", "db")], shows=[("http/status", "api")])
 def all_connections_taken(lab: System) -> Iterator[None]:
     """A forgotten script holds every slot that is not reserved."""
-    hold = (
-        "import psycopg,time\nheld=[]\nfor n in range(200):\n"
-        "    try: held.append(psycopg.connect(URL, application_name='report', connect_timeout=2))\n"
-        "    except psycopg.Error: break\n"
-        "open('/run/lab-held','w').write(str(len(held)))\ntime.sleep(120)\n"
-    ).replace("URL", repr(lab.database_url))
-    lab.server.write("/etc/lab/hold.py", hold)
-    lab.sh(f"rm -f /run/lab-held; systemctl stop {lab.units['backend']}; sleep 1")
-    lab.sh(
-        "systemd-run -q --unit=lab-hold -p Environment=PYTHONPATH=/opt/lab/packages python3 /etc/lab/hold.py"
-    )
-    lab.wait("[ -s /run/lab-held ]", "connections held")
+    lab.sh(f"systemctl stop {lab.units['backend']}; sleep 1")
+    hold_all_connections(lab)
     lab.sh(f"systemctl start {lab.units['backend']}; sleep 2")
     lab.see_load()
     yield
     lab.sh("systemctl stop lab-hold")
+
+
+@fault("freemarket", expect=[("postgres/connections", "db")], shows=[("http/status", "api")])
+def all_connections_of_the_container_taken(lab: ComposeSystem) -> Iterator[None]:
+    """A forgotten script on the machine holds every slot: the role of the applications is the superuser."""
+    backends = " ".join(lab.ids("backend"))
+    lab.sh(f"docker stop -t 1 {backends}")
+    hold_all_connections(lab)
+    lab.sh(f"docker start {backends}")
+    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    lives = "curl -sf -m 2 -o /dev/null http://$address:8000/live"
+    lab.wait(
+        f"for address in $(docker inspect -f '{address}' {backends}); do {lives} || exit 1; done", "backends"
+    )
+    lab.forget()  # that they were stopped is of the injection
+    for _ in range(2):
+        lab.see_load()
+    yield
+    lab.sh("systemctl stop lab-hold")
+
+
+def hold_all_connections(lab: System) -> None:
+    """Take connections until there is none, and keep them; the unit `lab-hold` ends it."""
+    script = (
+        "import psycopg,time\nheld=[]\nfor n in range(200):\n"
+        "    try: held.append(psycopg.connect(URL, application_name='report', connect_timeout=2))\n"
+        "    except psycopg.Error: break\n"
+        "open('/run/lab-held','w').write(str(len(held)))\ntime.sleep(120)\n"
+    ).replace("URL", repr(lab.database_url.replace("@db:", "@127.0.0.1:")))  # the published port
+    lab.server.write("/etc/lab/hold.py", script)
+    lab.sh(
+        "rm -f /run/lab-held;"
+        "systemd-run -q --unit=lab-hold -p Environment=PYTHONPATH=/opt/lab/packages python3 /etc/lab/hold.py"
+    )
+    lab.wait("[ $(cat /run/lab-held) -gt 50 ]", "connections held")
 
 
 @fault(*ON_SYSTEMD, expect=[("postgres/blocked-queries", "db")], shows=[(HANGS, "api")], hangs=True)
