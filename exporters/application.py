@@ -85,7 +85,7 @@ class _Scrape:
     def _answer(self, pages: Pages) -> Answer:
         try:
             allowed = self._allowed or self._application.seconds_for(self._request)
-            until = time.monotonic() + allowed
+            until = self._began + allowed  # whoever answers instead has no more time than the first had
             page = pages[self._request.path](self._request, until)
         except BadRequest as error:
             return line(error.status, error.words)

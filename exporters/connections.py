@@ -37,7 +37,9 @@ class Connection:
         self.number = self.sock.fileno()
         self.watched = False
         """Whether a thread that reads is told when something comes; no other thread may then touch it."""
-        self.ends = time.monotonic() + HEAD_SECONDS
+        self.since = time.monotonic()
+        """When it came, or was answered last."""
+        self.ends = self.since + HEAD_SECONDS
 
     @property
     def idle(self) -> bool:
@@ -97,7 +99,8 @@ class Connection:
 
     def rest(self) -> None:
         """Wait for the next request from now on."""
-        self.ends = time.monotonic() + (HEAD_SECONDS if self.buffer else IDLE_SECONDS)
+        self.since = time.monotonic()
+        self.ends = self.since + (HEAD_SECONDS if self.buffer else IDLE_SECONDS)
 
     def send(self, data: bytes) -> None:
         """Send an answer.

@@ -67,6 +67,8 @@ class Flight:
         self.value: Any = None
         self.error: BaseException | None = None
         self.lost = False
+        self.missed = False
+        """Whether somebody has waited for it in vain."""
 
     def start(self) -> None:
         """Count from now on: waiting for a free thread is not hanging."""

@@ -105,7 +105,9 @@ class FileGuard:
         return self._passwords is not None or verified
 
     def _load(self) -> None:
+        own = _stamp(self._path)  # before it is read: what is written meanwhile is seen the next time
         config = self._read()
+        seen = (own, *self._tls_stamps(config))
         tls = config.tls_server_config
         context = tls_context(tls, self._path.parent) if tls else None
         passwords = None
@@ -118,7 +120,7 @@ class FileGuard:
                     "pip install 'opsctl[exporter]'"
                 ) from None
         self._config, self._context, self._passwords = config, context, passwords
-        self._seen = self._stamps(config)
+        self._seen = seen
 
     def _read(self) -> WebConfig:
         shown = shown_path(str(self._path))
@@ -126,22 +128,21 @@ class FileGuard:
             data = read_regular(self._path, MOST_BYTES)
         except OSError as error:
             raise UserError(f"cannot read {shown}: {error.strerror or error}") from None
+        if self._seen and not data.strip():  # an editor is about to write it
+            raise UserError(f"{shown} is empty; to serve without passwords, start with such a file")
         return parse(data, shown)
 
-    def _stamps(self, config: WebConfig) -> tuple[object, ...]:
+    def _tls_stamps(self, config: WebConfig) -> tuple[object, ...]:
         tls = config.tls_server_config
-        files = [self._path]
-        if tls is not None:
-            named = (tls.cert_file, tls.key_file, tls.client_ca_file)
-            files += [self._path.parent / name for name in named if name]
-        return tuple(_stamp(file) for file in files)
+        named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls is not None else ()
+        return tuple(_stamp(self._path.parent / name) for name in named if name)
 
     def _refresh(self) -> None:
         if time.monotonic() - self._looked < LOOK_AGAIN_SECONDS or not self._lock.acquire(blocking=False):
             return
         try:
             self._looked = time.monotonic()
-            stamps = self._stamps(self._config)
+            stamps = (_stamp(self._path), *self._tls_stamps(self._config))
             if stamps == self._seen:
                 return
             self._seen = stamps

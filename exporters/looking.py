@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 THREADS = 24
 SECRETS_SECONDS = 5.0
 """How long the env files are trusted; a password that changes is known this much later."""
+SECRETS_WAIT_SECONDS = 1.0
+"""How long a scrape waits for env files where it may not hang; then those of before are used."""
 MARGIN_SECONDS = 0.1
 """How much earlier than the page a probe must end."""
 
@@ -39,6 +41,8 @@ class _Tally:
     looks: int = 0
     failures: int = 0
     succeeded_at: float | None = None
+    newest: float = 0.0
+    """When the newest look began of those that have landed."""
 
 
 class Lookout:
@@ -86,13 +90,17 @@ class Lookout:
             here: whether the calling thread may look by itself and hang, where there is one target only:
                 to change threads and back takes longer than many a look.
         """
+        alone = here and len(chosen) == 1
+        began = time.monotonic()
+        secrets, shared = self.secrets() if alone else self._secrets_by(until), Shared()
+        if secrets is None:
+            return [self._missing(item, began) for item in chosen]
         seconds = max(min(until - time.monotonic() - MARGIN_SECONDS, self.probe_seconds), 0.05)
-        secrets, shared = self.secrets(), Shared()
-        if here and len(chosen) == 1:
+        if alone:
             work = self._work(chosen[0], seconds, secrets, shared)
             own = self.flights.here(chosen[0].target.id, work, seconds)
             if own is not None:
-                return [own.value if own.value is not None else self._missing(chosen[0], own.began)]
+                return [own.value if own.value is not None else self._missing(chosen[0], own.began, own)]
 
         def start(item: Assignment) -> Flight:
             return self.flights.start(item.target.id, self._work(item, seconds, secrets, shared), seconds)
@@ -104,7 +112,7 @@ class Lookout:
                 flight = start(item)  # it was shared with somebody in more of a hurry, and had less time
                 landed = self.flights.wait(flight, until)
             whole = landed and flight.value is not None
-            found.append(flight.value if whole else self._missing(item, flight.began))
+            found.append(flight.value if whole else self._missing(item, flight.began, flight))
         return found
 
     def secrets(self) -> Secrets:
@@ -120,6 +128,15 @@ class Lookout:
         known = known or self._secrets
         assert known is not None
         return known[1]
+
+    def _secrets_by(self, until: float) -> Secrets | None:
+        """Return the secrets; while an env file hangs those of before, None where there are none."""
+        known = self._secrets
+        if known is None or time.monotonic() - known[0] > SECRETS_SECONDS:
+            flight = self.flights.start("secrets", self.secrets, SECRETS_WAIT_SECONDS)
+            self.flights.wait(flight, min(until, time.monotonic() + SECRETS_WAIT_SECONDS))
+            known = self._secrets
+        return known[1] if known is not None else None
 
     def collectors(self, name_of: Callable[[str], str]) -> list[CollectorFacts]:
         """Return what is counted of every target; `name_of` says which collector a kind belongs to."""
@@ -156,18 +173,25 @@ class Lookout:
         with self._lock:
             tally = self._tallies[reading.target.id]
             tally.looks += 1
+            tally.failures += reading.facts is None
+            at = reading.taken_at.timestamp()
+            if at < tally.newest:  # it was given up, and a later look has said how things are
+                return
+            tally.newest = at
             tally.success, tally.duration = reading.facts is not None, reading.duration_seconds
-            if reading.facts is None:
-                tally.failures += 1
-            else:
-                tally.succeeded_at = reading.taken_at.timestamp()
+            if reading.facts is not None:
+                tally.succeeded_at = at
 
-    def _missing(self, item: Assignment, began: float) -> Reading:
-        """Return the reading of a target that said nothing in time."""
+    def _missing(self, item: Assignment, began: float, flight: Flight | None = None) -> Reading:
+        """Return the reading of a target that said nothing in time; a look fails once for all who wait."""
         seconds = time.monotonic() - began
         with self._lock:
             tally = self._tallies[item.target.id]
-            tally.success, tally.failures = False, tally.failures + 1
+            tally.success = False
+            if flight is None or not flight.missed:
+                tally.failures += 1
+            if flight is not None:
+                flight.missed = True
         return Reading(
             target=item.target,
             taken_at=datetime.now(UTC),

@@ -77,7 +77,7 @@ class Server:
         guard: what stands before it.
         redactor: takes secrets out of what is said of a fault.
         relief: request to the work that it is, where it may hang; without this none may.
-        waits: called by each thread before it waits for clients.
+        before_waiting: called by each thread before it waits for clients.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -90,10 +90,10 @@ class Server:
         guard: Guard | None = None,
         redactor: Redactor | None = None,
         relief: Callable[[Request], Work | None] | None = None,
-        waits: Callable[[], None] | None = None,
+        before_waiting: Callable[[], None] | None = None,
     ) -> None:
         self._application, self._guard, self._redactor = application, guard or Open(), redactor
-        self._waits = waits
+        self._before_waiting = before_waiting
         host, port = address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=128)
@@ -180,8 +180,8 @@ class Server:
     def _read_once(self) -> Connection | None:
         """Wait for one event; return the client whose request is now whole. See after what is late."""
         found: Connection | None = None
-        if self._waits is not None:
-            self._waits()
+        if self._before_waiting is not None:
+            self._before_waiting()
         for number, _ in self._events.poll(self._tickets.wait(SWEEP_SECONDS), 1):
             found = self._event(number)
         if time.monotonic() >= self._sweep_at:
@@ -254,7 +254,7 @@ class Server:
         """Let go of the client that has been idle longest; return whether there was one."""
         with self._lock:
             watched = [item for item in self._connections.values() if item.watched]
-        oldest = min(watched, key=lambda connection: (not connection.idle, connection.ends), default=None)
+        oldest = min(watched, key=lambda connection: (not connection.idle, connection.since), default=None)
         return oldest is not None and self._drop(oldest, watched=True)
 
     def _read(self, connection: Connection) -> Connection | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,25 +20,41 @@ JUDGING_SECONDS = 0.5
 """Kept back of a scrape's time for judging and writing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Verdicts, when they were found, and how many seconds their look was allowed to take."""
+
+    at: float
+    allowed: float
+    facts: VerdictFacts
+
+
 class Verdicts:
     """The verdicts on one stack; one look at a time, shared by all who ask meanwhile."""
 
     def __init__(self, lookout: Lookout) -> None:
         self._lookout = lookout
         self._lock = threading.Lock()
-        self._known: tuple[float, VerdictFacts] | None = None
+        self._known: _Known | None = None
 
     def facts(self, until: float) -> VerdictFacts:
         """Return verdicts that are fresh; where somebody still looks at `until`, the last ones or none."""
         if not self._lock.acquire(timeout=max(until - time.monotonic(), 0)):
-            return self._known[1] if self._known else VerdictFacts()
+            return self._known.facts if self._known else VerdictFacts()
         try:
-            if self._known is None or time.monotonic() - self._known[0] > KEPT_SECONDS:
+            allowed = until - time.monotonic()
+            if self._known is None or not self._is_good_enough(self._known, allowed):
                 facts = self._look(until)
-                self._known = (time.monotonic(), facts)
-            return self._known[1]
+                self._known = _Known(time.monotonic(), allowed, facts)
+            return self._known.facts
         finally:
             self._lock.release()
+
+    def _is_good_enough(self, known: _Known, allowed: float) -> bool:
+        """Return whether verdicts are fresh, and not those of somebody in more of a hurry: see `readings`."""
+        wanted = min(allowed, self._lookout.probe_seconds + 2 * JUDGING_SECONDS)
+        fresh = time.monotonic() - known.at <= KEPT_SECONDS
+        return fresh and known.allowed >= wanted - JUDGING_SECONDS
 
     def _look(self, until: float) -> VerdictFacts:
         from opsctl import __version__

@@ -16,7 +16,7 @@ import msgspec
 
 from opsctl import __version__, system
 from opsctl.companion import Companion, possible
-from opsctl.look import reading
+from opsctl.look import look_at
 from opsctl.model import Problem, Reading, Snapshot, Target
 from opsctl.probes.base import PROBE_SECONDS, ProbeContext, Shared
 from opsctl.redact import Redactor
@@ -154,11 +154,10 @@ class _Run:
         redactor: Redactor,
         ends: float,
         options: dict[str, Any],
-        shared: Shared | None = None,
     ) -> None:
         self.stack, self.secrets, self.redactor = stack, secrets, redactor
         self.ends, self.options = ends, options
-        self.shared = shared or Shared()
+        self.shared = Shared()
         self.batch = system.Batch()
         self.started: dict[int, float] = {}
         self.probe_seconds = PROBE_SECONDS
@@ -217,7 +216,7 @@ class _Run:
             ends,
             self.options,
         )
-        return reading(context)
+        return look_at(context)
 
     def _left_behind(self, index: int, item: Assignment) -> Reading:
         began = self.started.get(index)

@@ -50,13 +50,13 @@ def look(
     batch = system.Batch()
     batch.join()
     try:
-        return reading(context)
+        return look_at(context)
     finally:
         batch.end()
         batch.leave()
 
 
-def reading(context: ProbeContext) -> Reading:
+def look_at(context: ProbeContext) -> Reading:
     """Return what the target's probe says, or why it said nothing."""
     began, taken_at, clock = time.monotonic(), datetime.now(UTC), Clock()
     target = context.target

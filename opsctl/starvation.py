@@ -34,9 +34,10 @@ class Clock:
 
 
 def read_ahead() -> None:
-    """Read now what the next `Clock` of this thread begins with; the thread only waits until then.
+    """Read now what the next `Clock` of this thread begins with, as the thread will only wait until then.
 
-    Waiting for something to do counts as nothing, so it is the same, and nobody waits for the reading.
+    Waiting for something to do counts as nothing, so nobody need wait for the reading later; only that the
+    thread was woken late is counted as well.
     """
     own = _counters.own
     own.ahead = own.counts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -62,6 +63,14 @@ class Followed:
         self.read_at: float | None = None
         """When it was last looked whether there is more."""
         self.problem = ""
+        self._told = ""
+
+    def fault(self, error: Exception) -> None:
+        """Note a fault of our own, and tell of it once; not in its words, which may be those of the log."""
+        self.problem = f"a fault in opsctl itself ({type(error).__name__})"
+        if self.problem != self._told:
+            self._told = self.problem
+            sys.stderr.write(f"opsctl: {self.problem}: some lines of a log are not counted\n")
 
     def follow_file(
         self, name: str, resolve: Callable[[], Path], new: bool = False, begin: bool = True
@@ -148,8 +157,8 @@ class Followed:
                             self.take(name, chunk)
                         else:
                             self.take_lines(name, decoder.lines(chunk))
-                except Exception as error:  # noqa: BLE001 - else the same part were read for ever, and none after it
-                    self.problem = f"a fault in opsctl itself: {str(error)[:300] or type(error).__name__}"
+                except Exception as error:  # noqa: BLE001 - else it were read again and again, and none after it
+                    self.fault(error)
             self.problem = self.problem or file.problem
         for unit, journal in journals:
             if self._due(unit, STORE_SECONDS):

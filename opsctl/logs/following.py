@@ -119,7 +119,7 @@ class Following:
             try:
                 item.poll(most)
             except Exception as error:  # noqa: BLE001 - one log must not end the following of the others
-                item.problem = str(error)[:300] or type(error).__name__
+                item.fault(error)
             with self._lock:
                 if item in self._stuck:  # this thread hung and was replaced meanwhile
                     self._stuck.discard(item)
@@ -153,7 +153,7 @@ class Following:
         except UserError as error:
             self.problem = str(error)
         except Exception as error:  # noqa: BLE001 - to follow on without a state is better than not at all
-            self.problem = self._redactor.text(f"the state of the logs cannot be written: {str(error)[:300]}")
+            self.problem = f"the state of the logs cannot be written: {type(error).__name__}"
         self._saved = (changes, time.monotonic())
 
     def _read(self) -> State:

@@ -48,10 +48,10 @@ def serving(
     application: Callable[[Request], Answer],
     guard: Guard | None = None,
     relief: Callable[[Request], Work | None] | None = None,
-    waits: Callable[[], None] | None = None,
+    before_waiting: Callable[[], None] | None = None,
 ) -> Iterator[Server]:
     """Serve on a free port in a thread of its own."""
-    server = Server(("127.0.0.1", 0), application, guard, relief=relief, waits=waits)
+    server = Server(("127.0.0.1", 0), application, guard, relief=relief, before_waiting=before_waiting)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -125,7 +125,29 @@ def test_a_changed_file_counts_and_a_broken_one_does_not(
         path.write_text("basic_auth_users: {robert: nonsense}\n")
         os.utime(path, (1, 1))
         assert [of("robert") for _ in range(3)] == [200] * 3
-    assert capfd.readouterr().err.count("stays as it was") == 1
+        assert capfd.readouterr().err.count("stays as it was") == 1
+        path.write_text("")  # an editor is about to write it: not a moment without passwords
+        os.utime(path, (2, 2))
+        assert [of("robert"), of("alice"), ask(server.port, "/")[0]] == [200, 401, 401]
+    assert "is empty" in capfd.readouterr().err
+
+
+def test_what_is_written_while_the_file_is_read_is_seen_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guarding, "LOOK_AGAIN_SECONDS", 0.0)
+    path = config(tmp_path, f"basic_auth_users: {{alice: '{HASH}'}}\n")
+    real = guarding.Passwords
+
+    def slow(users: dict[str, str]) -> guarding.Passwords:
+        if "alice" in users:
+            config(tmp_path, f"basic_auth_users: {{robert: '{HASH}'}}\n")
+        return real(users)
+
+    monkeypatch.setattr(guarding, "Passwords", slow)
+    with serving(fine, FileGuard(path)) as server:
+        assert ask(server.port, "/", authorization=login("alice", PASSWORD))[0] == 401
+        assert ask(server.port, "/", authorization=login("robert", PASSWORD))[0] == 200
 
 
 @pytest.mark.parametrize(

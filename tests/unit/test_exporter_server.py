@@ -48,14 +48,14 @@ def test_each_thread_is_called_before_it_waits() -> None:
     """What is read ahead there is of the time just before the request, not of hours ago."""
     here = threading.local()
 
-    def waits() -> None:
+    def before() -> None:
         here.ready = True
 
     def answer(_request: Request) -> Answer:
         ready, here.ready = getattr(here, "ready", False), False
         return line(200, str(ready))
 
-    with serving(answer, waits=waits) as running:
+    with serving(answer, before_waiting=before) as running:
         for _ in range(3):
             with Client(running.port) as client:
                 for _ in range(20):
@@ -152,6 +152,17 @@ def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) 
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until(lambda: running.connections() == 1, "connected", LONG)
         wait_until(lambda: running.connections() == 0, "let go", LONG)
+
+
+def test_who_has_just_come_does_not_make_room_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    with serving(application) as running, Client(running.port) as old, Client(running.port) as new:
+        assert old.ask("/")[0] == 200
+        wait_until(lambda: running.connections() == 2, "both are here", LONG)
+        with Client(running.port) as third:
+            assert third.ask("/")[0] == 200
+            assert new.ask("/")[0] == 200
+            assert old.closed()
 
 
 def test_threads_and_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,9 @@ def test_half_an_emoji_of_a_json_log_is_one_error_and_stops_nothing(tmp_path: Pa
     assert Following(Redactor(), tmp_path).log("app/logs", "json").totals() is not None
 
 
-def test_what_cannot_be_counted_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_counted_is_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A fault of our own must not have the same part read for ever, and what comes after it never."""
     path = tmp_path / "app.log"
     path.write_text("")
@@ -93,7 +95,10 @@ def test_what_cannot_be_counted_is_passed(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(FollowedLog, "take", take)
     path.write_text("poison\n")
     following.look()
-    assert "poison" in log.problem
+    assert log.problem == "a fault in opsctl itself (ZeroDivisionError)"
+    told = capfd.readouterr().err
+    assert told.count("not counted") == 1
+    assert "poison" not in told
     with path.open("a") as file:
         file.write(ERROR)
     following.look()
@@ -115,7 +120,7 @@ def test_a_state_that_cannot_be_written_does_not_end_the_following(
 
     monkeypatch.setattr(FollowedLog, "state", state)
     following.save()
-    assert following.problem == "the state of the logs cannot be written: a fault"
+    assert following.problem == "the state of the logs cannot be written: ZeroDivisionError"
     with path.open("a") as file:
         file.write(ERROR)
     following.look()
