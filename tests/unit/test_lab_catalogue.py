@@ -10,7 +10,7 @@ from opsctl.model import HOST_SERVICE
 from opsctl.stack.reader import SHIPPED
 from tests.lab.faults import all_faults
 from tests.lab.faults.base import Cause
-from tests.lab.faults.left_out import LEFT_OUT, NOT_YET
+from tests.lab.faults.left_out import LEFT_OUT
 from tests.lab.stacks import SYSTEMS
 
 SLUGS = {check.slug for check in all_checks()}
@@ -23,11 +23,11 @@ def shown() -> set[str]:
 
 
 def test_every_slug_has_a_fault_or_a_reason() -> None:
-    assert sorted(SLUGS - shown() - set(LEFT_OUT) - NOT_YET) == []
+    assert sorted(SLUGS - shown() - set(LEFT_OUT)) == []
 
 
 def test_nothing_is_left_out_that_is_shown_or_unknown() -> None:
-    assert sorted((set(LEFT_OUT) | NOT_YET) - SLUGS) == []
+    assert sorted(set(LEFT_OUT) - SLUGS) == []
     assert sorted(set(LEFT_OUT) & {slug for fault in all_faults() for slug, _ in fault.expect}) == []
     assert all(len(reason.split()) >= 8 for reason in LEFT_OUT.values())
 

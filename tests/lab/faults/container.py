@@ -14,6 +14,20 @@ HANGS = "http/status|http/timeout"
 opsctl's patience of 3 s ends first; which of the two is a matter of the moment."""
 
 
+HOLD_MEMORY = """
+import os, time
+old = "/sys/fs/cgroup/memory"  # control groups of version 1
+folder = f"{old}/memory." if os.path.isdir(old) else "/sys/fs/cgroup/memory."
+names = ("limit_in_bytes", "usage_in_bytes") if os.path.isdir(old) else ("max", "current")
+limit, used = (int(open(folder + name).read()) for name in names)
+stat = dict(line.split() for line in open(folder + "stat"))
+dropped = int(stat.get("total_inactive_file", stat["inactive_file"]))
+held = bytearray(int(limit * 0.94) - used + dropped)
+time.sleep(100)
+"""
+"""Takes nearly all that is left of a container's memory."""
+
+
 @fault(*COMPOSE, expect=[("container/exited", "db")], shows=[(HANGS, "api")])
 def database_container_stopped(lab: ComposeSystem) -> Iterator[None]:
     lab.sh(f"docker stop -t 3 {lab.id('db')}")
@@ -110,6 +124,30 @@ def worker_killed_for_memory(lab: ComposeSystem) -> Iterator[None]:
     lab.inside("backend", "python3 -c 'x = bytearray(600_000_000)'", check=False)
     yield
     lab.renew("backend")
+
+
+@fault("wishlins", expect=[("container/memory-near-limit", "backend")], innocent=["http/*"])
+def backend_has_nearly_used_up_its_memory(lab: ComposeSystem) -> Iterator[None]:
+    lab.server.write("/etc/lab/hold.py", HOLD_MEMORY)
+    one = lab.id("backend")
+    lab.sh(f"docker cp /etc/lab/hold.py {one}:/hold.py; docker exec -d {one} python3 /hold.py; sleep 2")
+    yield
+    lab.renew("backend")
+
+
+@fault("wishlins", expect=[("container/cpu-throttled", "backend")])
+def backend_held_back_by_its_limit(lab: ComposeSystem) -> Iterator[None]:
+    one = lab.id("backend")
+    lab.sh(f"docker update --cpus 0.3 {one}; docker exec -d {one} sh -c 'while :; do :; done'; sleep 2")
+    yield
+    lab.renew("backend")
+
+
+@fault("wishlins", expect=[("container/port-unpublished", "backend")], innocent=["http/*"])
+def port_published_in_the_file_only(lab: ComposeSystem) -> Iterator[None]:
+    """It was added to the compose file, and the container was never made anew."""
+    with lab.edited(lab.file, "127.0.0.1:8000:8000", "127.0.0.1:8000:8000\n    - 127.0.0.1:9464:9464"):
+        yield
 
 
 @fault("wishlins", expect=[("container/unhealthy", "frontend")], innocent=["container/exited"])

@@ -74,6 +74,60 @@ def static_files_unreadable(lab: System) -> Iterator[None]:
     lab.sh("chmod 755 /var/www/rostferrum/dist")
 
 
+@fault("rostferrum", expect=[("nginx/down", "proxy")], shows=[("http/refused", "site")])
+def proxy_listens_on_another_port(lab: System) -> Iterator[None]:
+    """Its unit runs, and nobody finds it."""
+    lab.sh(f"cp -p {SITE} /tmp/site; sed -i 's/listen 80 /listen 8089 /' {SITE}; systemctl restart nginx")
+    lab.see_load()
+    yield
+    lab.sh(f"cp -p /tmp/site {SITE}; systemctl restart nginx")
+
+
+@fault("wishlins", "iiko-base", expect=[("nginx/connections-exhausted", "proxy")], hangs=True)
+def one_client_holds_all_connections(lab: System) -> Iterator[None]:
+    settings = "/etc/nginx/nginx.conf"
+    lab.server.write(
+        "/etc/lab/connections.py",
+        "import socket,time\nheld=[]\nfor n in range(150):\n"
+        "    held.append(socket.create_connection(('127.0.0.1', 80)))\n"
+        "    held[-1].sendall(b'GET / HTTP/1.1\\r\\nHost: a\\r\\n')\ntime.sleep(120)\n",
+    )
+    lab.sh(
+        f"cp -p {settings} /tmp/nginx.conf;"
+        f"sed -i 's/worker_connections .*/worker_connections 30;/' {settings}; systemctl restart nginx;"
+        "systemd-run -q --unit=lab-connections python3 /etc/lab/connections.py; sleep 1"
+    )
+    lab.see_load()
+    yield
+    lab.sh(f"systemctl stop lab-connections; cp -p /tmp/nginx.conf {settings}; systemctl restart nginx")
+
+
+@fault(
+    "rostferrum",
+    expect=[("systemd/inactive", "backend")],
+    shows=[("nginx/error-rate", "proxy"), ("http/status", "api")],
+)
+def many_users_meet_a_stopped_backend(lab: System) -> Iterator[None]:
+    page = "http://rostferrum.ru/product/some-product-slug/"
+    lab.sh(f"systemctl stop {lab.units['backend']}; for n in $(seq 40); do curl -s -o /dev/null {page}; done")
+    yield
+    lab.sh(f"systemctl start {lab.units['backend']}")
+
+
+@fault(
+    "rostferrum",
+    expect=[("nginx/cache-full", "proxy")],
+    innocent=["http/*"],
+)
+def cache_folder_full(lab: System) -> Iterator[None]:
+    """nginx' cache has a small file system of its own, and somebody put something else there."""
+    folder = "/var/cache/nginx"
+    lab.sh(f"mkdir -p {folder}; mount -t tmpfs -o size=512k,mode=755 tmpfs {folder}")
+    lab.sh(f"head -c 2M /dev/zero > {folder}/backup.tar", check=False)
+    yield
+    lab.sh(f"umount -l {folder}")
+
+
 @fault("wishlins", "iiko-base", expect=[("tls/expired", "proxy")], shows=[("http/refused", "site")])
 def certificate_expired(lab: System) -> Iterator[None]:
     with changed_certificate(lab, days=-2):

@@ -84,6 +84,21 @@ def menu_table_dropped(lab: System) -> Iterator[None]:
     parts.psql(lab, "-c 'alter table menu_items_old rename to menu_items' iiko_db")
 
 
+@fault(
+    "iiko-base",
+    expect=[("postgres/table-missing", "db")],
+    shows=[("php/errors", "php"), ("http/status", "site")],
+)
+def menu_table_dropped_and_many_ask(lab: System) -> Iterator[None]:
+    from tests.lab.stacks import parts
+
+    parts.psql(lab, "-c 'alter table menu_items rename to menu_items_old' iiko_db")
+    lab.sh("for n in $(seq 12); do curl -sk -m 4 -o /dev/null https://vezuroll.ru/; done")
+    lab.see_load()
+    yield
+    parts.psql(lab, "-c 'alter table menu_items_old rename to menu_items' iiko_db")
+
+
 @fault("iiko-base", expect=[("postgres/migrations-pending", "db")])
 def migration_not_run(lab: System) -> Iterator[None]:
     path = "/var/www/iiko-base/backend/database/migrations/versions/0002_more.py"

@@ -42,7 +42,7 @@ def all_connections_taken(lab: System) -> Iterator[None]:
 
 @fault("freemarket", expect=[("postgres/connections", "db")], shows=[("http/status", "api")])
 def all_connections_of_the_container_taken(lab: ComposeSystem) -> Iterator[None]:
-    """A forgotten script on the machine holds every slot: the role of the applications is the superuser."""
+    """A forgotten script on the machine holds every slot that is not reserved."""
     backends = " ".join(lab.ids("backend"))
     lab.sh(f"docker stop -t 1 {backends}")
     hold_all_connections(lab)

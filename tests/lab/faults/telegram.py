@@ -38,6 +38,15 @@ def two_bots_poll(lab: ComposeSystem) -> Iterator[None]:
     lab.sh("docker rm -f second-bot")
 
 
+@fault("wishlins", "flurai", expect=[("telegram/conflict", "bot")], innocent=["http/*"])
+def webhook_of_an_earlier_version_is_still_set(lab: ComposeSystem) -> Iterator[None]:
+    """Telegram sends the updates there, and refuses them to the bot that asks."""
+    lab.sh(STATE + ' \'{"webhook": {"url": "https://old.example/hook"}}\'; sleep 3')
+    yield
+    lab.sh(STATE + " '{}'")
+    lab.sh(f"docker restart -t 1 {lab.id('bot')}")
+
+
 @fault("wishlins", "flurai", expect=[("telegram/unreachable", "bot")], innocent=["http/*"])
 def bot_api_down(lab: ComposeSystem) -> Iterator[None]:
     lab.sh("systemctl stop lab-telegram; sleep 2")
