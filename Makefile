@@ -1,4 +1,4 @@
-# `make demo`, `make test` and `make bench` set up what they need; the rest expects `make setup` to have run.
+# `make demo`, `make test`, `make lab` and `make bench` set up what they need; the rest expects `make setup` to have run.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2

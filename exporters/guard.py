@@ -117,7 +117,7 @@ class FileGuard:
             except ImportError:
                 raise UserError(
                     f"{shown_path(str(self._path))}: basic_auth_users needs the package bcrypt: "
-                    "pip install 'opsctl[exporter]'"
+                    "install opsctl with its extra [exporter]"
                 ) from None
         self._config, self._context, self._passwords = config, context, passwords
         self._seen = seen

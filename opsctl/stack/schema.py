@@ -129,7 +129,8 @@ services:
     env: .env
 ```
 
-For completion and checks in an editor, put this line at the top of the file:
+For completion and checks in an editor, write the schema beside the file
+(`opsctl stack schema > opsctl.schema.json`) and put this line at its top:
 
 ```yaml
 # yaml-language-server: $schema=opsctl.schema.json
@@ -165,7 +166,9 @@ def _described(spec: type[Spec]) -> list[str]:
     hints = typing.get_type_hints(spec, include_extras=True)
     rows = []
     for field in msgspec.structs.fields(spec):
-        described = properties[field.encode_name].get("description", "")
+        inside = _inside(hints[field.name])
+        about = (inside[0].__doc__ or "").strip().partition("\n")[0] if inside else ""
+        described = properties[field.encode_name].get("description", "") or about
         default = "required" if field.required else _default(field)
         rows.append((code(field.encode_name), _type_words(hints[field.name]), default, described))
     short = [f"Short form: its {code(spec.shorthand)}."] if spec.shorthand else []

@@ -244,8 +244,10 @@ class ServiceSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     container: Annotated[str, Meta(description="compose service name")] = ""
     project: Annotated[str, Meta(description="compose project of the container, where not the stack's")] = ""
     unit: Annotated[str, Meta(description="systemd unit")] = ""
-    replicas: Positive = 1
-    depends_on: list[str] = []
+    replicas: Annotated[Positive, Meta(description="how many containers of it must run")] = 1
+    depends_on: Annotated[
+        list[str], Meta(description="services whose failure can be the reason of this one's")
+    ] = []
     depends_on_guessed: Annotated[
         bool, Meta(description="depends_on is a guess: what it explains is only probable")
     ] = False
@@ -262,7 +264,9 @@ class ServiceSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: list[DataSpec] = []
     monitoring: list[MonitoringSpec] = []
     static: list[StaticSpec] = []
-    backup: list[BackupSpec] = []
+    backup: Annotated[
+        list[BackupSpec], Meta(description="where dumps arrive, and how often; taken down, not judged yet")
+    ] = []
 
 
 class ComposeSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -298,12 +302,20 @@ class ThresholdSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class StackSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole stack file."""
 
-    name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    flow: str = ""
-    description: str = ""
+    name: Annotated[
+        str,
+        Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="what the stack is called in every output"),
+    ]
+    flow: Annotated[str, Meta(description="the tree that is walked first; `opsctl runbook` lists them")] = ""
+    description: Annotated[str, Meta(description="for people")] = ""
     compose: ComposeSpec | None = None
     services: dict[str, ServiceSpec]
     host: HostSpec = HostSpec()
-    prometheus: str = ""
-    alertmanager: str = ""
-    thresholds: dict[str, ThresholdSpec] = {}
+    prometheus: Annotated[
+        str,
+        Meta(description="URL of the stack's Prometheus, for what the `monitoring` checks ask of the past"),
+    ] = ""
+    alertmanager: Annotated[str, Meta(description="URL of the Alertmanager that Prometheus must know")] = ""
+    thresholds: Annotated[
+        dict[str, ThresholdSpec], Meta(description="by slug: limits that replace a check's own")
+    ] = {}
