@@ -42,7 +42,7 @@ class _Tally:
     failures: int = 0
     succeeded_at: float | None = None
     newest: float = 0.0
-    """When the newest look began of those that have landed."""
+    """When the newest look began of those that have landed (monotonic seconds)."""
 
 
 class Lookout:
@@ -131,10 +131,13 @@ class Lookout:
 
     def _secrets_by(self, until: float) -> Secrets | None:
         """Return the secrets; while an env file hangs those of before, None where there are none."""
-        known = self._secrets
-        if known is None or time.monotonic() - known[0] > SECRETS_SECONDS:
-            flight = self.flights.start("secrets", self.secrets, SECRETS_WAIT_SECONDS)
-            self.flights.wait(flight, min(until, time.monotonic() + SECRETS_WAIT_SECONDS))
+        known, now = self._secrets, time.monotonic()
+        if known is None or now - known[0] > SECRETS_SECONDS:
+            seconds = until - now if known is None else min(until - now, SECRETS_WAIT_SECONDS)
+            flight = self.flights.start("secrets", self.secrets, max(seconds, 0.0))
+            self.flights.wait(flight, now + seconds)
+            if flight.error is not None:
+                raise flight.error
             known = self._secrets
         return known[1] if known is not None else None
 
@@ -174,13 +177,13 @@ class Lookout:
             tally = self._tallies[reading.target.id]
             tally.looks += 1
             tally.failures += reading.facts is None
-            at = reading.taken_at.timestamp()
-            if at < tally.newest:  # it was given up, and a later look has said how things are
+            began = time.monotonic() - reading.duration_seconds
+            if began < tally.newest:  # it was given up, and a later look has said how things are
                 return
-            tally.newest = at
+            tally.newest = began
             tally.success, tally.duration = reading.facts is not None, reading.duration_seconds
             if reading.facts is not None:
-                tally.succeeded_at = at
+                tally.succeeded_at = reading.taken_at.timestamp()
 
     def _missing(self, item: Assignment, began: float, flight: Flight | None = None) -> Reading:
         """Return the reading of a target that said nothing in time; a look fails once for all who wait."""

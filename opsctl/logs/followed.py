@@ -66,11 +66,15 @@ class Followed:
         self._told = ""
 
     def fault(self, error: Exception) -> None:
-        """Note a fault of our own, and tell of it once; not in its words, which may be those of the log."""
+        """Note why it went wrong; a fault of our own is told once, without its words."""
+        if isinstance(error, OSError):
+            self.problem = error.strerror or "the log cannot be read"
+            return
         self.problem = f"a fault in opsctl itself ({type(error).__name__})"
         if self.problem != self._told:
             self._told = self.problem
-            sys.stderr.write(f"opsctl: {self.problem}: some lines of a log are not counted\n")
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"opsctl: {self.problem}: some lines of a log are not counted\n")
 
     def follow_file(
         self, name: str, resolve: Callable[[], Path], new: bool = False, begin: bool = True

@@ -145,9 +145,12 @@ class Following:
         if changes == self._saved[0]:
             self._saved = (changes, time.monotonic())
             return
-        try:
-            for name, item in every.items():
+        for name, item in every.items():
+            try:
                 self._state.logs[name] = item.state()
+            except Exception as error:  # noqa: BLE001 - the others are written none the less
+                item.fault(error)
+        try:
             write_whole(self._file, msgspec.json.encode(self._state), "the state of the logs")
             self.problem = ""
         except UserError as error:

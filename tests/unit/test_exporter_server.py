@@ -156,13 +156,19 @@ def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) 
 
 def test_who_has_just_come_does_not_make_room_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
-    with serving(application) as running, Client(running.port) as old, Client(running.port) as new:
+
+    def both_wait() -> bool:
+        here = list(running._connections.values())
+        return len(here) == 2 and all(item.watched for item in here)
+
+    with serving(application) as running, Client(running.port) as old:
         assert old.ask("/")[0] == 200
-        wait_until(lambda: running.connections() == 2, "both are here", LONG)
-        with Client(running.port) as third:
-            assert third.ask("/")[0] == 200
-            assert new.ask("/")[0] == 200
-            assert old.closed()
+        with Client(running.port) as new:
+            wait_until(both_wait, "both are here", LONG)
+            with Client(running.port) as third:
+                assert third.ask("/")[0] == 200
+                assert new.ask("/")[0] == 200
+                assert old.closed()
 
 
 def test_threads_and_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from opsctl.logs import following as module
-from opsctl.logs.followed import FollowedLog
+from opsctl.logs.followed import FollowedLog, LogState
 from opsctl.logs.following import STATE_FILE, Following
 from opsctl.redact import Redactor
 from tests.servers.base import wait_until
@@ -107,21 +108,27 @@ def test_what_cannot_be_counted_is_passed(
     assert (errors(log), log.problem) == (1, "")
 
 
-def test_a_state_that_cannot_be_written_does_not_end_the_following(
+def test_a_state_that_cannot_be_had_does_not_end_the_following(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "app.log"
-    path.write_text(ERROR)
+    for name in ("app", "other"):
+        (tmp_path / f"{name}.log").write_text(ERROR)
     following = Following(Redactor(), tmp_path)
-    log = follow(following, path)
+    log = follow(following, tmp_path / "app.log")
+    follow(following, tmp_path / "other.log", "other/logs")
+    real = FollowedLog.state
 
-    def state(_self: FollowedLog) -> object:
-        raise ZeroDivisionError("a fault")
+    def state(self: FollowedLog) -> LogState:
+        if self is log:
+            raise ZeroDivisionError("a fault")
+        return real(self)
 
     monkeypatch.setattr(FollowedLog, "state", state)
+    following.look()
     following.save()
-    assert following.problem == "the state of the logs cannot be written: ZeroDivisionError"
-    with path.open("a") as file:
+    assert log.problem == "a fault in opsctl itself (ZeroDivisionError)"
+    assert set(msgspec.json.decode((tmp_path / STATE_FILE).read_bytes())["logs"]) == {"other/logs"}
+    with (tmp_path / "app.log").open("a") as file:
         file.write(ERROR)
     following.look()
     time.sleep(1.1)

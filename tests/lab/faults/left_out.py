@@ -21,4 +21,4 @@ LEFT_OUT: dict[str, str] = {
     "nothing; a webhook that is still set is telegram/conflict",
     "postgres/version-unsupported": "Debian has one version of PostgreSQL, and it is supported",
 }
-"""Slug -> why no machine of this kind can show it."""
+"""Slug -> why the lab does not show it."""

@@ -31,8 +31,9 @@ def restore_waits_for_the_archive(lab: ComposeSystem) -> Iterator[None]:
     data = f"/var/lib/docker/volumes/{lab.project}_postgres_data/_data/data"
     lab.sh(
         f"docker kill {lab.id('db')}; echo \"restore_command = 'sleep 600'\" >> {data}/postgresql.auto.conf;"
-        f"touch {data}/recovery.signal; docker start {lab.id('db')}; sleep 1.5"
+        f"touch {data}/recovery.signal; docker start {lab.id('db')}"
     )
+    lab.wait(f"docker exec {lab.id('db')} pg_isready -q -h 127.0.0.1; [ $? = 1 ]", "a server that restores")
     lab.see_load()
     yield
     lab.sh(

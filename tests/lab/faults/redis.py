@@ -130,7 +130,8 @@ def cache_loads_its_data(lab: System) -> Iterator[None]:
     lab.see_load()
     yield
     redis(lab, "config set key-load-delay 0")
-    lab.sh("cp -p /tmp/redis.conf /etc/redis/redis.conf; sleep 1; systemctl is-active redis-server")
+    lab.sh("cp -p /tmp/redis.conf /etc/redis/redis.conf")
+    lab.wait("systemctl is-active -q redis-server", "redis")
     redis(lab, "flushall")
     lab.sh(RESTART)
 
