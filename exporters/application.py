@@ -153,7 +153,7 @@ class Application:
             return None
         seconds = self._lookout.probe_seconds + GRACE_SECONDS
         try:
-            allowed = seconds_for(request, self._own_seconds)
+            allowed = self.seconds_for(request)
         except BadRequest:
             return None
         return _Scrape(self, request, seconds, allowed) if allowed > seconds + LEAST_SECONDS else None

@@ -206,15 +206,15 @@ class _Run:
         """Return what the target's probe says, or why it said nothing."""
         ends = min(time.monotonic() + self.probe_seconds, self.ends - _LEAST_SECONDS)
         context = ProbeContext(
-            item.target,
-            item.spec,
-            item.service,
-            self.stack,
-            self.secrets,
-            self.redactor,
-            self.shared,
-            ends,
-            self.options,
+            target=item.target,
+            spec=item.spec,
+            service=item.service,
+            stack=self.stack,
+            secrets=self.secrets,
+            redactor=self.redactor,
+            shared=self.shared,
+            ends=ends,
+            options=self.options,
         )
         return look_at(context)
 

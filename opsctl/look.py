@@ -45,7 +45,15 @@ def look(
     """
     ends = time.monotonic() + min(seconds, PROBE_SECONDS)
     context = ProbeContext(
-        item.target, item.spec, item.service, stack, secrets, redactor, shared, ends, options
+        target=item.target,
+        spec=item.spec,
+        service=item.service,
+        stack=stack,
+        secrets=secrets,
+        redactor=redactor,
+        shared=shared,
+        ends=ends,
+        options=options,
     )
     batch = system.Batch()
     batch.join()

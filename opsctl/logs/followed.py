@@ -212,7 +212,7 @@ class Followed:
         with self._sources:
             files = list(self._files.values())
         return {
-            "unread": sum(file.unread for file in files),
+            "unread": self.unread,
             "rotations": sum(file.rotations for file in files),
             "truncations": sum(file.truncations for file in files),
         }

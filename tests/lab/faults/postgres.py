@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from tests.lab.faults.base import fault
@@ -33,11 +34,10 @@ def table(lab: System) -> str:
 def all_connections_taken(lab: System) -> Iterator[None]:
     """A forgotten script holds every slot that is not reserved."""
     lab.sh(f"systemctl stop {lab.units['backend']}; sleep 1")
-    hold_all_connections(lab)
-    lab.sh(f"systemctl start {lab.units['backend']}; sleep 2")
-    lab.see_load()
-    yield
-    lab.sh("systemctl stop lab-hold")
+    with all_connections_held(lab):
+        lab.sh(f"systemctl start {lab.units['backend']}; sleep 2")
+        lab.see_load()
+        yield
 
 
 @fault("freemarket", expect=[("postgres/connections", "db")], shows=[("http/status", "api")])
@@ -45,34 +45,35 @@ def all_connections_of_the_container_taken(lab: ComposeSystem) -> Iterator[None]
     """A forgotten script on the machine holds every slot that is not reserved."""
     backends = " ".join(lab.ids("backend"))
     lab.sh(f"docker stop -t 1 {backends}")
-    hold_all_connections(lab)
-    lab.sh(f"docker start {backends}")
-    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    lives = "curl -sf -m 2 -o /dev/null http://$address:8000/live"
-    lab.wait(
-        f"for address in $(docker inspect -f '{address}' {backends}); do {lives} || exit 1; done", "backends"
-    )
-    lab.forget()  # that they were stopped is of the injection
-    for _ in range(2):
-        lab.see_load()
-    yield
-    lab.sh("systemctl stop lab-hold")
+    with all_connections_held(lab):
+        lab.sh(f"docker start {backends}")
+        address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        lives = "curl -sf -m 2 -o /dev/null http://$address:8000/live"
+        lab.wait(
+            f"for address in $(docker inspect -f '{address}' {backends}); do {lives} || exit 1; done",
+            "backends",
+        )
+        lab.forget()  # that they were stopped is of the injection
+        for _ in range(2):
+            lab.see_load()
+        yield
 
 
-def hold_all_connections(lab: System) -> None:
-    """Take connections until there is none, and keep them; the unit `lab-hold` ends it."""
-    script = (
-        "import psycopg,time\nheld=[]\nfor n in range(200):\n"
-        "    try: held.append(psycopg.connect(URL, application_name='report', connect_timeout=2))\n"
-        "    except psycopg.Error: break\n"
-        "open('/run/lab-held','w').write(str(len(held)))\ntime.sleep(120)\n"
-    ).replace("URL", repr(lab.database_url.replace("@db:", "@127.0.0.1:")))  # the published port
-    lab.server.write("/etc/lab/hold.py", script)
-    lab.sh(
-        "rm -f /run/lab-held;"
-        "systemd-run -q --unit=lab-hold -p Environment=PYTHONPATH=/opt/lab/packages python3 /etc/lab/hold.py"
-    )
-    lab.wait("[ $(cat /run/lab-held) -gt 50 ]", "connections held")
+@contextlib.contextmanager
+def all_connections_held(lab: System) -> Iterator[None]:
+    """Take connections until there is none, and keep them."""
+    code = """
+    held = []
+    for n in range(200):
+        try: held.append(psycopg.connect(URL, application_name='report', connect_timeout=2))
+        except psycopg.Error: break
+    open('/run/lab-held', 'w').write(str(len(held)))
+    time.sleep(120)
+    """
+    lab.sh("rm -f /run/lab-held")
+    with parts.script(lab, "hold", code):
+        lab.wait("[ $(cat /run/lab-held) -gt 50 ]", "connections held")
+        yield
 
 
 @fault(*ON_SYSTEMD, expect=[("postgres/blocked-queries", "db")], shows=[(HANGS, "api")], hangs=True)

@@ -18,28 +18,20 @@ LONG = 62
 @fault("iiko-base", expect=[("postgres/idle-in-transaction", "db")], innocent=USERS)
 def transaction_left_open(lab: System) -> Iterator[None]:
     """A script has read something within a transaction, and waits for its user."""
-    parts.session(
-        lab, "forgetful", "begin; select count(*) from menu_items;", 150, role(lab), lab.database_url
-    )
-    lab.sh(f"sleep {LONG}", seconds=90)
-    yield
-    parts.end_session(lab, "forgetful")
+    with session(lab, "forgetful", "begin; select count(*) from menu_items;", LONG):
+        yield
 
 
 @fault("rostferrum", expect=[("postgres/long-query", "db")], innocent=USERS)
 def report_runs_for_minutes(lab: System) -> Iterator[None]:
-    parts.session(lab, "report", "select pg_sleep(150);", 150, role(lab), lab.database_url)
-    lab.sh(f"sleep {LONG}", seconds=90)
-    yield
-    parts.end_session(lab, "report")
+    with session(lab, "report", "select pg_sleep(150);", LONG):
+        yield
 
 
 @fault("iiko-base", expect=[("postgres/statements-slow", "db")], innocent=USERS)
 def statement_takes_seconds(lab: System) -> Iterator[None]:
-    parts.session(lab, "search", "select pg_sleep(40);", 40, role(lab), lab.database_url)
-    lab.sh("sleep 3")
-    yield
-    parts.end_session(lab, "search")
+    with session(lab, "search", "select pg_sleep(40);", 3):
+        yield
 
 
 @fault("rostferrum", expect=[("postgres/deadlocks", "db")], innocent=USERS)
@@ -60,7 +52,7 @@ def two_jobs_lock_in_different_order(lab: System) -> Iterator[None]:
     for pair in ((1, 2), (2, 1), (1, 2), (2, 1)):
         threading.Thread(target=collide, args=pair).start()
     """
-    with script(lab, "deadlock", code):
+    with parts.script(lab, "deadlock", code):
         lab.sh("sleep 3")
         yield
     asked(lab, "drop table pairs")
@@ -75,7 +67,7 @@ def report_sorts_on_disk(lab: System) -> Iterator[None]:
     while True:
         client.execute(f'select count(*) from ({numbers}) as sorted')
     """
-    with script(lab, "sort", code):
+    with parts.script(lab, "sort", code):
         lab.sh("sleep 3")
         yield
 
@@ -88,7 +80,7 @@ def report_reads_more_than_the_memory_holds(lab: System) -> Iterator[None]:
     while True:
         client.execute('select count(*) from visits')
     """
-    with script(lab, "reader", code):
+    with parts.script(lab, "reader", code):
         lab.sh("sleep 2")
         yield
     asked(lab, "drop table visits")
@@ -106,7 +98,7 @@ def import_writes_more_than_the_log_has_room_for(lab: System) -> Iterator[None]:
         client.execute("select pg_logical_emit_message(false, 'import', repeat('x', 400000))")
         time.sleep(0.01)
     """
-    with script(lab, "import", code):
+    with parts.script(lab, "import", code):
         lab.sh("sleep 8")
         yield
     resets = "-c 'alter system reset max_wal_size' -c 'alter system reset min_wal_size'"
@@ -130,14 +122,9 @@ def asked(lab: System, sql: str) -> None:
 
 
 @contextlib.contextmanager
-def script(lab: System, name: str, code: str) -> Iterator[None]:
-    """Run Python beside the application for a while; it knows the database as URL."""
-    lines = [line[4:] for line in code.strip("\n").splitlines()]
-    head = f"import threading, time\nimport psycopg\nURL = {lab.database_url!r}\n"
-    lab.server.write(f"/etc/lab/{name}.py", head + "\n".join(lines) + "\n")
-    lab.sh(
-        f"systemctl reset-failed lab-{name} 2>/dev/null; systemd-run -q --unit=lab-{name}"
-        f" -p Environment=PYTHONPATH=/opt/lab/packages python3 /etc/lab/{name}.py"
-    )
+def session(lab: System, name: str, sql: str, seconds: int) -> Iterator[None]:
+    """Keep a session of the application's role for a while that is `seconds` old when it is looked at."""
+    parts.session(lab, name, sql, 150, role(lab), lab.database_url)
+    lab.sh(f"sleep {seconds}", seconds=90)
     yield
-    lab.sh(f"systemctl stop lab-{name}", check=False)
+    parts.end_session(lab, name)

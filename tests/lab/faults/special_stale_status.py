@@ -54,14 +54,14 @@ def unhealthy_word_of_before_the_stop(lab: ComposeSystem) -> Iterator[None]:
 def unhealthy_word_that_a_restart_of_the_engine_left(lab: ComposeSystem) -> Iterator[None]:
     """The engine was restarted under living containers (`live-restore`), and runs their checks no more."""
     settings, pid = "/etc/docker/daemon.json", lab.pid("frontend")
-    file = f"/proc/{pid}/root/etc/nginx/nginx.conf"
+    file = "/etc/nginx/nginx.conf"
     broken = "events {} http { server { listen 80; return 500; } }"
     lab.server.write("/tmp/daemon.json", '{"log-level": "warn", "live-restore": true}')
     lab.sh(f"cp {settings} /tmp/daemon.old; cp /tmp/daemon.json {settings}; systemctl reload docker")
-    lab.sh(f"cp {file} /tmp/nginx.conf; echo '{broken}' > {file}; kill -HUP {pid}")
+    lab.inside("frontend", f"cp {file} {file}.kept; echo '{broken}' > {file}; nginx -s reload")
     lab.wait_unwell("frontend")
     lab.sh("systemctl stop docker.socket docker")
-    lab.sh(f"cp /tmp/nginx.conf {file}; kill -HUP {pid}; systemctl start docker")
+    lab.sh(f"nsenter -t {pid} -m cp {file}.kept {file}; kill -HUP {pid}; systemctl start docker")
     pages = " && ".join(f"curl -sfk -m 4 -o /dev/null {url}" for url in lab.urls)
     lab.wait(pages, "the pages")
     lab.forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Iterator
 
 from tests.lab.stacks.base import System
@@ -53,17 +54,29 @@ def end_session(system: System, name: str) -> None:
 @contextlib.contextmanager
 def idle_sessions(system: System, count: int) -> Iterator[None]:
     """Keep so many connections of the application's role open that do nothing."""
-    script = (
-        f"import psycopg, time\nheld = [psycopg.connect({system.database_url!r}) for _ in range({count})]\n"
-        "open('/run/lab-idle', 'w').close()\ntime.sleep(120)\n"
+    code = f"""
+    held = [psycopg.connect(URL) for _ in range({count})]
+    open('/run/lab-idle', 'w').close()
+    time.sleep(120)
+    """
+    system.sh("rm -f /run/lab-idle")
+    with script(system, "idle", code):
+        system.wait("[ -e /run/lab-idle ]", "idle sessions")
+        yield
+
+
+@contextlib.contextmanager
+def script(system: System, name: str, code: str) -> Iterator[None]:
+    """Run Python beside the application for a while; it knows the database as URL, by its published port."""
+    url = system.database_url.replace("@db:", "@127.0.0.1:")
+    head = f"import threading, time\nimport psycopg\nURL = {url!r}\n"
+    system.server.write(f"/etc/lab/{name}.py", head + textwrap.dedent(code))
+    system.sh(
+        f"systemctl reset-failed lab-{name} 2>/dev/null; systemd-run -q --unit=lab-{name}"
+        f" -p Environment=PYTHONPATH=/opt/lab/packages python3 /etc/lab/{name}.py"
     )
-    system.server.write("/etc/lab/idle.py", script)
-    system.sh("rm -f /run/lab-idle; systemctl reset-failed lab-idle 2>/dev/null", check=False)
-    packages = "Environment=PYTHONPATH=/opt/lab/packages"
-    system.sh(f"systemd-run -q --unit=lab-idle -p {packages} python3 /etc/lab/idle.py")
-    system.wait("[ -e /run/lab-idle ]", "idle sessions")
     yield
-    system.sh("systemctl stop lab-idle", check=False)
+    system.sh(f"systemctl stop lab-{name}", check=False)
 
 
 def redis(system: System) -> None:
