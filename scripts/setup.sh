@@ -87,3 +87,7 @@ if [ ! -x .venv/bin/python ] || [ "$(cat ".venv/$profile" 2>/dev/null || cat .ve
     rm -f "$log"
     printf '%s\n' "$wanted" >".venv/$profile"
 fi
+
+# As an installed package comes compiled, so is this checkout: the lab's machines see it read-only and
+# would read every module from its source at each look.
+.venv/bin/python -m compileall -q opsctl exporters >/dev/null 2>&1 || true

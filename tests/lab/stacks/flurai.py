@@ -212,7 +212,7 @@ class Flurai(ComposeSystem):
         self.compose("up", "-d", "--no-build", *self.scale)
 
     def wait_healthy(self, seconds: float = 40) -> None:
-        super().wait_healthy(seconds)
+        """The pages come last: nginx leaves out for ten seconds whom it has asked too early."""
         for role in ("db", "cache"):
             self.wait_well(role, seconds)
         for number in range(len(self.ids("backend"))):
@@ -222,6 +222,7 @@ class Flurai(ComposeSystem):
         self.wait(
             f'[ "$(psql -Atc "{streaming}" {self.database_url})" -ge {len(REPLICAS)} ]', "replicas", seconds
         )
+        super().wait_healthy(seconds)
 
     def forget(self) -> None:
         """Empty the load balancer's files too."""
