@@ -6,6 +6,8 @@ since the last error can be compared with the runs between the errors before.
 
 from __future__ import annotations
 
+import re
+
 from opsctl.logs.patterns import Pattern
 
 MAX_ROUTES = 8
@@ -13,6 +15,7 @@ MAX_ROUTES = 8
 MAX_ROUTE = 200
 
 _REQUEST = Pattern(r'"([A-Z]{3,7} /[^ ?"]{0,300})[^"]{0,2000}"\s(\d{3})(?:\s|$)')
+_VERSION = Pattern(r"v\d{1,3}(?:\.\d{1,3}){0,2}$", re.IGNORECASE)
 _JSON_STATUS = Pattern(r'"\w{0,20}status\w{0,20}":\s?"?([234]\d\d)\b')
 _BACK = (
     "connection established",
@@ -39,7 +42,7 @@ def route_of(message: str) -> str:
     """Return what tells an access log's request from others, empty where the line is of no request.
 
     It is the beginning of what stands in the log: `"GET /orders`; up to the first part of the
-    path that holds a digit, since numbers change from request to request.
+    path that holds a digit, since numbers change from request to request. An API's version does not.
     """
     match = _REQUEST.search(message)
     return f'"{_without_numbers(match.group(1))}' if match else ""
@@ -51,9 +54,11 @@ def json_route(path: str) -> str:
 
 
 def _without_numbers(path: str) -> str:
-    path = path[:MAX_ROUTE]
-    at = next((at for at, character in enumerate(path) if character.isdigit()), -1)
-    return path if at < 0 else path[: path.rfind("/", 0, at) + 1]
+    parts = path[:MAX_ROUTE].split("/")
+    for at, part in enumerate(parts):
+        if any(character.isdigit() for character in part) and not _VERSION.match(part):
+            return "/".join([*parts[:at], ""])
+    return "/".join(parts)
 
 
 class Signs:

@@ -29,6 +29,9 @@ RECENT_BYTES = 64 * 1024
 """A checkpoint this young, with this much written since, may be one of many."""
 STATEMENT_SECONDS = 0.3
 """A statement that has run this long is reason enough to take a second sample."""
+SPILLING_SECONDS = 0.01
+"""The same where temporary files have been written before: what takes less is done in memory, and is
+what a busy server does all the time."""
 
 _PIECES = re.compile(
     r"""(?P<escape>[eE]'(?:\\.|''|[^'\\])*(?:'|\Z))"""
@@ -295,7 +298,7 @@ def reasons_for_second_sample(values: Mapping[str, Any], rows: Iterable[Row]) ->
     """
     clients = [row for row in rows if is_client(row)]
     active = [row for row in clients if row.get("state") == "active" and row.get("wait_event_type") != "Lock"]
-    lasting = [row for row in active if float(row.get("query_seconds") or 0.0) >= STATEMENT_SECONDS]
+    longest = max((float(row.get("query_seconds") or 0.0) for row in active), default=0.0)
     events = {str(row.get("wait_event") or "") for row in active}
     databases = values.get("databases") or []
 
@@ -305,7 +308,8 @@ def reasons_for_second_sample(values: Mapping[str, Any], rows: Iterable[Row]) ->
     reasons: set[str] = set()
     if total("deadlocks") and values.get("waiting_sessions"):
         reasons.add("deadlocks")
-    if total("temp_files") and (lasting or any(event.startswith("BufFile") for event in events)):
+    spilling = longest >= SPILLING_SECONDS or any(event.startswith("BufFile") for event in events)
+    if total("temp_files") and spilling:
         reasons.add("temp-files")
     read, hit = total("blocks_read"), total("blocks_hit")
     if active and read > 10000 and (read > 0.1 * (read + hit) or "DataFileRead" in events):
@@ -316,7 +320,7 @@ def reasons_for_second_sample(values: Mapping[str, Any], rows: Iterable[Row]) ->
         and (values.get("wal_since_checkpoint") or 0) >= RECENT_BYTES
     ):
         reasons.add("checkpoints")
-    if lasting and values.get("statements_seen"):
+    if longest >= STATEMENT_SECONDS and values.get("statements_seen"):
         reasons.add("statements")
     return reasons
 

@@ -32,6 +32,11 @@ ERROR = "ERROR:    Exception in ASGI application"
 TRACE = ["Traceback (most recent call last):", '  File "/app/main.py", line 12, in f', "KeyError: 'price'"]
 BAD = 'INFO:     127.0.0.1:4 - "GET /orders HTTP/1.1" 500 Internal Server Error'
 GOOD = 'INFO:     127.0.0.1:4 - "GET /orders HTTP/1.1" 200 OK'
+TRACEBACK = [
+    "Traceback (most recent call last):",
+    '  File "/srv/app.py", line 11, in menu',
+    'psycopg.errors.UndefinedColumn: column "price" does not exist',
+]
 OTHER = 'INFO:     127.0.0.1:4 - "GET /health HTTP/1.1" 200 OK'
 FAILURE = [BAD, ERROR, *TRACE]
 
@@ -199,6 +204,9 @@ def test_a_replica_that_still_fails_is_not_excused_by_one_that_does_not() -> Non
     [
         (BAD, '"GET /orders'),
         ('1.1.1.1 - "POST /product/17/buy?x=1 HTTP/1.1" 502 157 "-" "x"', '"POST /product/'),
+        ('"GET /api/v1/menu HTTP/1.1" 500 21', '"GET /api/v1/menu'),
+        ('"GET /api/v2.1/menu/17 HTTP/1.1" 500 21', '"GET /api/v2.1/menu/'),
+        ('"GET /video1/17 HTTP/1.1" 500 21', '"GET /'),
         ('"GET / HTTP/2.0" 500 1', '"GET /'),
         ("nothing", ""),
     ],
@@ -223,6 +231,16 @@ def test_only_answers_to_the_same_request_count() -> None:
     ):
         signs.see(text)
     assert signs.passed == {'"GET /orders': 2, '"/carts/': 1}
+
+
+def test_a_page_of_the_same_api_that_works_excuses_none_that_fails() -> None:
+    menu = 'INFO:     127.0.0.1:4 - "GET /api/v1/menu HTTP/1.1" 500 Internal Server Error'
+    error = ["ERROR:    Exception in ASGI application", *TRACEBACK]
+    users = 'INFO:     127.0.0.1:4 - "GET /api/v1/users HTTP/1.1" 401 Unauthorized'
+    lines = [Line(text, NOW - 1) for text in [menu, *error, menu, *error, users, users, users]]
+    analysis = Analysis("uvicorn", NOW, Redactor().text)
+    analysis.add(lines)
+    assert failing(LogsFacts(**analysis.values())) == ["logs/database-errors", "logs/application-errors"]
 
 
 @given(st.lists(st.text(max_size=100), max_size=20), st.text(max_size=50))

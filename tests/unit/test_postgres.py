@@ -308,6 +308,10 @@ def test_a_second_sample_is_taken_only_with_a_reason() -> None:
         "statements",
     }
     assert "deadlocks" in parsing.reasons_for_second_sample({**quiet, "waiting_sessions": 2}, idle)
+    sorting = parsing.reasons_for_second_sample(quiet, [client(1, "active", query_seconds=0.02)])
+    assert "temp-files" in sorting, "a report whose sorts take half a second each has just begun the next"
+    short = parsing.reasons_for_second_sample(quiet, [client(1, "active", query_seconds=0.002)])
+    assert "temp-files" not in short, "nobody waits because of the short queries of a busy server"
 
 
 def test_databases_are_compared_with_themselves_only() -> None:
