@@ -196,8 +196,8 @@ class ErrorCounter:
 
     def _key(self, entry: Entry) -> str:
         """Return what tells kinds apart; of a request that failed only its route and status."""
-        if self._format == "nginx" and entry.route:
-            at = entry.message.find('" 5')
+        at = entry.message.find('" 5') if self._format == "nginx" and entry.route else -1
+        if at >= 0:
             return f'{entry.route}" {entry.message[at + 2 : at + 5]}'
         return entry.key[:MAX_LINE]
 

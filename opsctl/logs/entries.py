@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from opsctl.logs.formats import READERS
 from opsctl.logs.heads import ERROR_LEVELS, MAX_LINE
 from opsctl.logs.patterns import Pattern
-from opsctl.logs.signs import Signs
+from opsctl.logs.signs import Signs, requested_route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -211,7 +211,7 @@ def entry_of(line: Line, head: Head) -> Entry:
 
 def unread_entry(line: Line, text: str) -> Entry:
     """Return the entry of a line that is of no format."""
-    entry = Entry(line.time, False, line.level, text)
+    entry = Entry(line.time, False, line.level, text, route=requested_route(text))
     if text.startswith(_TRACEBACK):
         entry.traceback, entry.message = True, ""
     elif _EXCEPTION.match(text):

@@ -15,6 +15,7 @@ MAX_ROUTES = 8
 MAX_ROUTE = 200
 
 _REQUEST = Pattern(r'"([A-Z]{3,7} /[^ ?"]{0,300})[^"]{0,2000}"\s(\d{3})(?:\s|$)')
+_REQUESTED = Pattern(r'request: "([A-Z]{3,7} /[^ ?"]{0,300})')
 _VERSION = Pattern(r"v\d{1,3}(?:\.\d{1,3}){0,2}$", re.IGNORECASE)
 _JSON_STATUS = Pattern(r'"\w{0,20}status\w{0,20}":\s?"?([234]\d\d)\b')
 _BACK = (
@@ -45,6 +46,12 @@ def route_of(message: str) -> str:
     path that holds a digit, since numbers change from request to request. An API's version does not.
     """
     match = _REQUEST.search(message)
+    return f'"{_without_numbers(match.group(1))}' if match else ""
+
+
+def requested_route(message: str) -> str:
+    """Return the same of a line of nginx' error log, which names the request that it is about."""
+    match = _REQUESTED.search(message)
     return f'"{_without_numbers(match.group(1))}' if match else ""
 
 

@@ -243,6 +243,28 @@ def test_a_page_of_the_same_api_that_works_excuses_none_that_fails() -> None:
     assert failing(LogsFacts(**analysis.values())) == ["logs/database-errors", "logs/application-errors"]
 
 
+def test_what_nginx_could_not_pass_on_is_over_when_the_same_page_answers() -> None:
+    """A container's log has the errors of nginx and its answers; the errors name their requests."""
+    error = (
+        "2023/11/14 22:13:01 [error] 73#73: *3 connect() failed (111: Connection refused) while connecting "
+        'to upstream, client: 172.30.0.1, server: , request: "GET /api/v1/orders HTTP/1.1", upstream: '
+        '"http://172.30.0.9:8000/api/v1/orders", host: "shop.example"'
+    )
+    good = '172.30.0.1 - - [14/Nov/2023:22:13:19 +0000] "GET /api/v1/orders HTTP/1.1" 200 5 "-" "x"'
+    other = good.replace("orders", "products")
+
+    def found(*lines: tuple[float, str]) -> list[str]:
+        analysis = Analysis("nginx", NOW, Redactor().text)
+        analysis.add([Line(text, NOW - ago) for ago, text in lines])
+        return failing(LogsFacts(**analysis.values()))
+
+    deployment = [(23, error), (18, error), (14, error)]
+    assert found(*deployment, (3, other), (2, other)) == ["logs/connection-errors"]
+    assert found(*deployment, (3, good), (2, good)) == []
+    one_of_several_is_away = [(23, error), (22, good), (20, good), (14, error), (12, good), (11, good)]
+    assert found(*one_of_several_is_away) == ["logs/connection-errors"]
+
+
 @given(st.lists(st.text(max_size=100), max_size=20), st.text(max_size=50))
 def test_no_text_makes_signs_raise(texts: list[str], message: str) -> None:
     signs = Signs()

@@ -51,9 +51,9 @@ def address(hosts: str) -> str:
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 measured(app)
 kept = int(os.environ.get("POOL_KEPT", "1"))
-database = Database(address(os.environ["DB_HOST"]), size=50 + 100, kept=kept, patience=2)
+database = Database(address(os.environ["DB_HOST"]), size=50 + 100, kept=kept)
 readers = os.environ.get("DB_READ_HOSTS", os.environ["DB_HOST"])
-catalogue = Database(f"{address(readers)}?load_balance_hosts=random", size=50 + 100, patience=2)
+catalogue = Database(f"{address(readers)}?load_balance_hosts=random", size=50 + 100)
 cache = redis.Redis(
     host=os.environ["REDIS_HOST"],
     port=int(os.environ["REDIS_PORT"]),

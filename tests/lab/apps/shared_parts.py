@@ -60,12 +60,16 @@ def leaks(path: str = "/run/lab-leak") -> None:
 
 
 class Database:
-    """A pool of few connections, opened when first used; `patience`: seconds to wait for a free one."""
+    """A pool of few connections, opened when first used."""
 
-    def __init__(self, url: str | None = None, size: int = 3, kept: int = 1, patience: float = 1) -> None:
+    PATIENCE = 1.0
+    """Seconds to wait for a free one: less than any proxy waits for the answer, so that who is to blame
+    is told by the application, and not by whoever happens to lose patience first."""
+
+    def __init__(self, url: str | None = None, size: int = 3, kept: int = 1) -> None:
         self.url = url or os.environ["DATABASE_URL"]
         self.size = int(os.environ.get("POOL_SIZE", size))
-        self.kept, self.patience = kept, patience
+        self.kept = kept
         self.name = os.environ.get("APP_NAME", "backend")
         self.pool: Any = None
 
@@ -88,7 +92,7 @@ class Database:
                 kwargs=options,
                 min_size=self.kept,
                 max_size=self.size,
-                timeout=self.patience,
+                timeout=self.PATIENCE,
                 reconnect_timeout=1,
                 open=True,
                 check=psycopg_pool.ConnectionPool.check_connection,

@@ -10,8 +10,8 @@ from tests.lab.stacks.wishlins import ENV
 
 COMPOSE = ("wishlins", "freemarket", "flurai")
 HANGS = "http/status|http/timeout"
-"""What users see of a dependency that hangs: the pool's wait of 2 s ends in an error, or the proxy's and
-opsctl's patience of 3 s ends first; which of the two is a matter of the moment."""
+"""What users see of a dependency that hangs: the pool's wait ends in an error, or the proxy's and opsctl's
+patience ends first; which of the two is a matter of the moment."""
 
 
 HOLD_MEMORY = """

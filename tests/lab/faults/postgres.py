@@ -11,8 +11,8 @@ from tests.lab.stacks.base import ComposeSystem, System
 
 ON_SYSTEMD = ("rostferrum", "iiko-base")
 HANGS = "http/status|http/timeout"
-"""What users see of a dependency that hangs: the pool's wait of 2 s ends in an error, or the proxy's and
-opsctl's patience of 3 s ends first; which of the two is a matter of the moment."""
+"""What users see of a dependency that hangs: the pool's wait ends in an error, or the proxy's and opsctl's
+patience ends first; which of the two is a matter of the moment."""
 
 
 def database(lab: System) -> str:
