@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SPECIALS = ("control", "recovered", "red-herring", "missing-evidence", "double", "stale-status")
 Cause = tuple[str, str]
 """(slug, role or service); slugs that are equally right are parted by `|`."""
+HANGS = "http/status|http/timeout"
+"""What users see of a dependency that hangs: the pool's wait ends in an error, or the proxy's and opsctl's
+patience ends first, sooner still where the proxy asks one backend after the other; a matter of the moment."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.lab.faults.base import fault
+from tests.lab.faults.base import HANGS, fault
 from tests.lab.stacks.base import ComposeSystem
 from tests.lab.stacks.wishlins import ENV
 
 COMPOSE = ("wishlins", "freemarket", "flurai")
-HANGS = "http/status|http/timeout"
-"""What users see of a dependency that hangs: the pool's wait ends in an error, or the proxy's and opsctl's
-patience ends first; which of the two is a matter of the moment."""
 
 
 HOLD_MEMORY = """

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from tests.lab.faults import tls
-from tests.lab.faults.base import fault
+from tests.lab.faults.base import HANGS, fault
 from tests.lab.stacks.flurai import ENV, SITE, Flurai
 
 FAILS = "http/status"
@@ -196,7 +196,7 @@ def cache_too_small(lab: Flurai) -> Iterator[None]:
     lab.inside("cache", "redis-cli config set maxmemory 0; redis-cli flushall")
 
 
-@fault("flurai", expect=[("redis/hung", "cache")], shows=[(FAILS, "api")], hangs=True)
+@fault("flurai", expect=[("redis/hung", "cache")], shows=[(HANGS, "api")], hangs=True)
 def cache_process_stopped(lab: Flurai) -> Iterator[None]:
     lab.sh(f"kill -STOP {lab.pid('cache')}")
     lab.see_load()

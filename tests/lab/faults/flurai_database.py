@@ -5,11 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from tests.lab.faults.base import fault
+from tests.lab.faults.base import HANGS, fault
 from tests.lab.stacks import parts
 from tests.lab.stacks.flurai import ENV, PASSWORD, REPLICAS, VERSIONS, Flurai, migration
 
-FAILS = "http/status"
 USERS = ("http/*", "nginx/*", "logs/*")
 
 
@@ -140,7 +139,7 @@ def pools_take_every_slot(lab: Flurai) -> Iterator[None]:
     lab.recreate("db", "backend", "bot")
 
 
-@fault("flurai", expect=[("postgres/auth-failed", "db")], shows=[(FAILS, "api")])
+@fault("flurai", expect=[("postgres/auth-failed", "db")], shows=[(HANGS, "api")])
 def password_rotated_in_the_database_only(lab: Flurai) -> Iterator[None]:
     lab.primary("alter role postgres password 'rotated'")
     own = "application_name in ('backend', 'opsctl')"
@@ -150,7 +149,7 @@ def password_rotated_in_the_database_only(lab: Flurai) -> Iterator[None]:
     lab.primary(f"alter role postgres password '{PASSWORD}'")
 
 
-@fault("flurai", expect=[("postgres/database-missing", "db")], shows=[(FAILS, "api")])
+@fault("flurai", expect=[("postgres/database-missing", "db")], shows=[(HANGS, "api")])
 def database_is_renamed(lab: Flurai) -> Iterator[None]:
     def rename(old: str, new: str) -> None:
         lab.inside(
@@ -166,7 +165,7 @@ def database_is_renamed(lab: Flurai) -> Iterator[None]:
     rename("flurai_old", "flurai")
 
 
-@fault("flurai", expect=[("postgres/hung", "db")], shows=[(FAILS, "api")], hangs=True)
+@fault("flurai", expect=[("postgres/hung", "db")], shows=[(HANGS, "api")], hangs=True)
 def primary_frozen(lab: Flurai) -> Iterator[None]:
     """Every process of the server is stopped, and Docker knows nothing of it."""
     every = lab.sh(f"docker top {lab.id('db')} -eo pid | tail -n +2").split()

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tests.lab.faults.base import fault
+from tests.lab.faults.base import HANGS, fault
 from tests.lab.stacks import parts
 from tests.lab.stacks.base import ComposeSystem, System
 
 ON_SYSTEMD = ("rostferrum", "iiko-base")
-HANGS = "http/status|http/timeout"
-"""What users see of a dependency that hangs: the pool's wait ends in an error, or the proxy's and opsctl's
-patience ends first; which of the two is a matter of the moment."""
 
 
 def database(lab: System) -> str:

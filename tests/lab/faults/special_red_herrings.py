@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.lab.faults.base import fault
-from tests.lab.faults.container import HANGS
+from tests.lab.faults.base import HANGS, fault
 from tests.lab.stacks import parts
 from tests.lab.stacks.base import ComposeSystem, System
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.lab.faults.base import fault
-from tests.lab.faults.container import HANGS
+from tests.lab.faults.base import HANGS, fault
 from tests.lab.faults.nginx import SITE, changed_certificate
 from tests.lab.faults.systemd import drop_in
 from tests.lab.faults.waiting import calm
