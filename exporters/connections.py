@@ -38,7 +38,7 @@ class Connection:
         self.watched = False
         """Whether a thread that reads is told when something comes; no other thread may then touch it."""
         self.since = time.monotonic()
-        """When it came, or was answered last."""
+        """When it came, or was answered last: set before the client can know of it."""
         self.ends = self.since + HEAD_SECONDS
 
     @property
@@ -99,8 +99,7 @@ class Connection:
 
     def rest(self) -> None:
         """Wait for the next request from now on."""
-        self.since = time.monotonic()
-        self.ends = self.since + (HEAD_SECONDS if self.buffer else IDLE_SECONDS)
+        self.ends = time.monotonic() + (HEAD_SECONDS if self.buffer else IDLE_SECONDS)
 
     def send(self, data: bytes) -> None:
         """Send an answer.
@@ -109,17 +108,19 @@ class Connection:
             Gone: the client closed, or took too long.
         """
         view = memoryview(data)
+        self.since = time.monotonic()
         try:
             with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 view = view[self.sock.send(view[:65536]) :]  # most answers go at once
             if view:
-                self._send_slowly(view, time.monotonic() + SEND_SECONDS)
+                self._send_slowly(view, self.since + SEND_SECONDS)
         except (OSError, ValueError):
             raise Gone from None
 
     def _send_slowly(self, view: memoryview, ends: float) -> None:
         while view:
-            left = ends - time.monotonic()
+            self.since = time.monotonic()
+            left = ends - self.since
             if left <= 0:
                 raise Gone
             self.sock.settimeout(left)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from opsctl.logs.signs import API_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,7 +27,6 @@ _FILE = re.compile(
     r"|wasm|zip|gz|csv|xlsx?|docx?)",
     re.I,
 )
-_VERSION = re.compile(r"v\d{1,3}(?:\.\d{1,3}){0,2}", re.I)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I)
 _HASH = re.compile(r"(?=[a-f]*\d)[0-9a-f]{8,}", re.I)
 _DATE = re.compile(r"\d{4}-\d\d(?:-\d\d)?")
@@ -47,7 +48,7 @@ def placeholder(segment: str) -> str:
         return ":hash"
     digits = _TWO_DIGITS.search(segment) is not None
     if digits:
-        if _VERSION.fullmatch(segment):
+        if API_VERSION.match(segment):
             return segment
         if length == 36 and _UUID.fullmatch(segment):
             return ":uuid"

@@ -13,10 +13,11 @@ from opsctl.logs.patterns import Pattern
 MAX_ROUTES = 8
 """Routes that are watched at once; further ones have only the clock."""
 MAX_ROUTE = 200
+API_VERSION = Pattern(r"v\d{1,3}(?:\.\d{1,3}){0,2}\Z", re.IGNORECASE)
+"""A part of a path that holds a number and yet is the same in every request."""
 
 _REQUEST = Pattern(r'"([A-Z]{3,7} /[^ ?"]{0,300})[^"]{0,2000}"\s(\d{3})(?:\s|$)')
 _REQUESTED = Pattern(r'request: "([A-Z]{3,7} /[^ ?"]{0,300})')
-_VERSION = Pattern(r"v\d{1,3}(?:\.\d{1,3}){0,2}$", re.IGNORECASE)
 _JSON_STATUS = Pattern(r'"\w{0,20}status\w{0,20}":\s?"?([234]\d\d)\b')
 _BACK = (
     "connection established",
@@ -45,14 +46,12 @@ def route_of(message: str) -> str:
     It is the beginning of what stands in the log: `"GET /orders`; up to the first part of the
     path that holds a digit, since numbers change from request to request. An API's version does not.
     """
-    match = _REQUEST.search(message)
-    return f'"{_without_numbers(match.group(1))}' if match else ""
+    return _route(_REQUEST.search(message))
 
 
 def requested_route(message: str) -> str:
     """Return the same of a line of nginx' error log, which names the request that it is about."""
-    match = _REQUESTED.search(message)
-    return f'"{_without_numbers(match.group(1))}' if match else ""
+    return _route(_REQUESTED.search(message))
 
 
 def json_route(path: str) -> str:
@@ -60,10 +59,14 @@ def json_route(path: str) -> str:
     return f'"{_without_numbers(path.partition("?")[0])}' if path.startswith("/") else ""
 
 
+def _route(match: re.Match[str] | None) -> str:
+    return f'"{_without_numbers(match.group(1))}' if match else ""
+
+
 def _without_numbers(path: str) -> str:
     parts = path[:MAX_ROUTE].split("/")
     for at, part in enumerate(parts):
-        if any(character.isdigit() for character in part) and not _VERSION.match(part):
+        if any(character.isdigit() for character in part) and not API_VERSION.match(part):
             return "/".join([*parts[:at], ""])
     return "/".join(parts)
 

@@ -155,7 +155,16 @@ def test_a_client_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_who_has_just_come_does_not_make_room_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where the thread that answered the other one goes on only after it has come."""
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    has_come = threading.Event()
+    rest = connections.Connection.rest
+
+    def rest_late(connection: connections.Connection) -> None:
+        assert has_come.wait(LONG)
+        rest(connection)
+
+    monkeypatch.setattr(connections.Connection, "rest", rest_late)
 
     def both_wait() -> bool:
         here = list(running._connections.values())
@@ -164,6 +173,8 @@ def test_who_has_just_come_does_not_make_room_for_the_next(monkeypatch: pytest.M
     with serving(application) as running, Client(running.port) as old:
         assert old.ask("/")[0] == 200
         with Client(running.port) as new:
+            wait_until(lambda: running.connections() == 2, "it has come", LONG)
+            has_come.set()
             wait_until(both_wait, "both are here", LONG)
             with Client(running.port) as third:
                 assert third.ask("/")[0] == 200
