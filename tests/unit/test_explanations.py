@@ -189,6 +189,14 @@ def test_one_replica_that_hangs_explains_the_requests_that_went_to_it(effect: Fi
     assert names(ranked(hangs, effect)) == {"container/unhealthy:backend"}
 
 
+def test_one_replica_that_hangs_explains_its_services_page_that_waits_for_the_next_one() -> None:
+    """The page is asked through the load balancer, which gives the replica up after a while."""
+    hangs = finding("container/unhealthy", "backend", "warning")
+    slow = finding("http/slow", "backend", "warning")
+    causes = ranked(hangs, slow, through={slow.target_id: frozenset(["nginx"])})
+    assert [cause.finding.id for cause in (*causes.proven, *causes.also)] == ["container/unhealthy"]
+
+
 @pytest.mark.parametrize(
     "effect", [answers(500, "nginx"), answers(502, "nginx"), finding("http/body", "nginx")]
 )
