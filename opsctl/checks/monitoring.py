@@ -310,12 +310,12 @@ def _ago(item: Integration | Link, said: SendFailure | None, context: CheckConte
 def _is_current(
     item: Integration | Link, said: SendFailure | None, facts: MonitoringFacts, context: CheckContext
 ) -> bool | None:
-    """Return whether sending fails now; None where nothing tells when it failed.
+    """Return whether sending fails now; None where nothing tells when it failed, or in which order.
 
     What failed is tried again after `retry_seconds` at the latest. An older failure that nothing
     followed is over: the next attempt went well, or the alert is gone. So is one of a configuration
     that was replaced since: the next attempt will tell. A history has samples: what was counted between two
-    of them may be older than a configuration that was loaded between the two.
+    of them may be older than a configuration that was loaded between the two, and than a success.
     """
     now = context.at.timestamp()
     most = (facts.retry_seconds or 0.0) + _MARGIN_SECONDS
@@ -334,12 +334,14 @@ def _is_current(
         return False
     if said is None and item.failed_after is not None and item.failed_after < loaded:
         return None  # under the old configuration or under the new one
+    if said is None and item.last_sent_at == failed_at:
+        return None  # both were counted by one sample: the retry may have gone well
     sent = [at for at in (said.sent_at if said else None, item.last_sent_at) if at is not None]
     return not any(at > failed_at for at in sent)
 
 
 def _unproven(names: list[str]) -> NotObserved:
     return NotObserved(
-        f"attempts by {', '.join(dict.fromkeys(names))} failed once; when cannot be told",
+        f"attempts by {', '.join(dict.fromkeys(names))} failed once; whether they still do cannot be told",
         "name the container or unit that writes its log, or the Prometheus that scrapes it",
     )

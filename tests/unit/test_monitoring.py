@@ -412,6 +412,10 @@ LOG = {"log": "docker compose logs"}
             {"integrations": [telegram(last_failed_at=AT - 20, last_sent_at=AT - 5)], "history": True},
             Status.OK,
         ),
+        (  # an attempt that failed and its retry, between the same two samples
+            {"integrations": [telegram(last_failed_at=AT - 20, last_sent_at=AT - 20)], "history": True},
+            Status.UNKNOWN,
+        ),
         ({"integrations": [telegram(last_sent_at=AT - 5)], "history": True}, Status.OK),
         (
             {"integrations": [telegram(last_sent_at=AT - 5)], "history": True, "failures": [said()], **LOG},

@@ -24,7 +24,7 @@ class BotApi(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
-    timeout = 30
+    timeout = 75  # longer than any client rests: a request on a connection just closed would fail
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
