@@ -10,6 +10,7 @@ from typing import Any
 from tests.lab import load
 from tests.lab.faults.base import Fault, resolved
 from tests.lab.interrupt import shielded
+from tests.lab.processors import WINDOW_SECONDS, Processors
 from tests.lab.score import RECOVERED_SECONDS, Control, Result, control, found, judge
 from tests.lab.stacks import SYSTEMS
 from tests.lab.stacks.base import System
@@ -28,6 +29,7 @@ class Bench:
         shared_machine: other work runs beside it; pressure on the whole machine is not judged.
         controls: where the looks at the healthy system are written down.
         verbose: tell every step.
+        processors: what was measured while they were taken away is measured again.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class Bench:
         shared_machine: bool = False,
         controls: list[Control] | None = None,
         verbose: bool = False,
+        processors: Processors | None = None,
     ) -> None:
         self.name, self.shared_machine, self.verbose = name, shared_machine, verbose
+        self.processors = processors or Processors()
         self.system: System | None = None
         self.controls: list[Control] = [] if controls is None else controls
         self.boot_seconds = 0.0
@@ -104,15 +108,16 @@ class Bench:
         seen: list[str] = []
         patience = SETTLE_SECONDS * (3 if self.shared_machine else 1)
         while time.monotonic() < began + patience:
-            if time.monotonic() < self.well_since + RECOVERED_SECONDS:
+            if time.monotonic() < self._well_since() + RECOVERED_SECONDS:
                 self.lab.forget()
-            since = time.monotonic() - self.well_since
+            looked, well_since = time.monotonic(), self._well_since()
             try:
                 diagnosis = self.look()[0]
             except Exception as error:
                 seen = [_words(error)]
                 continue
-            self._count("between", diagnosis, since)
+            if not self.processors.disturbed_since(looked):
+                self._count("between", diagnosis, looked - well_since)
             seen = [f"{item['id']}@{item['target']}: {item['summary']}" for item in found(diagnosis)]
             if not seen:
                 self._spent("settle", began)
@@ -135,13 +140,29 @@ class Bench:
             if number == count // 2:
                 load.start(self.lab)
             when = "load" if number >= count // 2 else "idle"
-            diagnosis, seconds = self.look()
+            diagnosis, seconds = self._undisturbed_look()
             counted = self._count(when, diagnosis, max(RECOVERED_SECONDS, time.monotonic() - self.well_since))
             if counted:
                 counted.seconds = round(seconds, 3)
                 if counted.found:
                     say(f"  FALSE ALARM on {self.name} ({when}): {counted.found[:4]}")
         load.start(self.lab)
+
+    def _well_since(self) -> float:
+        return max(self.well_since, self.processors.disturbed_at)
+
+    def _undisturbed_look(self) -> tuple[dict[str, Any], float]:
+        """Ask opsctl while the processors are ours, and were since the traces of a disturbance went away."""
+        while True:
+            while self.processors.wait(RECOVERED_SECONDS):
+                self.lab.wait_healthy()
+                self.lab.forget()
+                time.sleep(RECOVERED_SECONDS)
+            began = time.monotonic()
+            found = self.look()
+            if not self.processors.disturbed_since(began):
+                return found
+            self.processors.again(began)
 
     def _count(self, when: str, diagnosis: dict[str, Any], since: float) -> Control | None:
         counted = control(self.name, when, diagnosis, self.last if when == "between" else None, since)
@@ -152,7 +173,9 @@ class Bench:
     # -- faults -----------------------------------------------------------------------------------
 
     def one(self, fault: Fault) -> Result:
-        """Inject, look, undo."""
+        """Inject, look, undo; the result says whether it was disturbed meanwhile."""
+        self.processors.wait(WINDOW_SECONDS)
+        began = time.monotonic()
         expected = [f"{slugs}@{self.lab.services.get(role, role)}" for slugs, role in fault.expect]
         result = Result(
             fault.id, fault.system, fault.kind, expected, fault.special, fault.hangs, fault.abstain
@@ -170,9 +193,11 @@ class Bench:
                 fault.innocent,
                 fault.abstain,
             )
+            result.disturbed = self.processors.disturbed_since(began)
             self._timed("undo", lambda: self._undo(steps))
         except Exception as error:
             result.error = _words(error)
+            result.disturbed = self.processors.disturbed_since(began)
         finally:
             steps.close()  # type: ignore[attr-defined]
         self.well_since = time.monotonic()

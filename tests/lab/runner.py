@@ -25,6 +25,7 @@ from tests.lab.faults import all_faults
 from tests.lab.faults.base import Fault
 from tests.lab.interrupt import install, shielded, was_asked
 from tests.lab.machine import sweep
+from tests.lab.processors import PATIENCE_SECONDS, Processors
 from tests.lab.score import Control, Result, broken_gates, plain, result_from, summary
 from tests.lab.stacks import SYSTEMS
 from tests.lab.stacks.base import NEIGHBOURS
@@ -72,6 +73,9 @@ class Run:
     ) -> None:
         self.shared_machine, self.repeat, self.verbose = shared_machine, repeat, verbose
         self.control_count = controls
+        self.processors = Processors(PATIENCE_SECONDS if controls else 0.0)
+        """A run that says how good opsctl is waits for a machine that can be measured on."""
+        self.measured_again = 0
         self.results: list[Result] = []
         self.controls: list[Control] = []
         self.boots: dict[str, list[float]] = {}
@@ -83,10 +87,12 @@ class Run:
 
     def all(self, faults: Sequence[Fault]) -> None:
         """Run the faults system by system; one is removed while the next one boots."""
+        self.processors.start()
         try:
             for name in dict.fromkeys(fault.system for fault in faults):
                 self.of_system(name, [fault for fault in faults if fault.system == name])
         finally:
+            self.processors.stop()
             self.close()
 
     def of_system(self, name: str, faults: Sequence[Fault]) -> None:
@@ -107,9 +113,15 @@ class Run:
                 while waiting and bench.usable and bench.settled():
                     fault = waiting.pop(0)
                     ran += 1
+                    began = time.monotonic()
                     result = bench.one(fault)
-                    show(result)
                     bench.spent = bool(result.error)
+                    if result.disturbed:
+                        self.processors.again(began)
+                        say(f"  again {fault.id}: the host took the processors away")
+                        waiting.insert(0, fault)
+                        continue
+                    show(result)
                     self.results.append(result)
                 if not waiting and bench.usable and bench.settled():
                     looks, after = after, 0
@@ -132,7 +144,7 @@ class Run:
         if self._bench is not None and (self._bench.name != name or not self._bench.usable):
             self.drop()
         if self._bench is None:
-            self._bench = Bench(name, self.shared_machine, self.controls, self.verbose)
+            self._bench = Bench(name, self.shared_machine, self.controls, self.verbose, self.processors)
             self._bench.boot()
             self.boots.setdefault(name, []).append(self._bench.boot_seconds)
         return self._bench
@@ -170,6 +182,7 @@ class Run:
             self.boots.setdefault(name, []).extend(seconds)
         self.problems += report["problems"]
         self.left_out += report["left_out"]
+        self.measured_again += report["measured_again"]
 
     def report(self, workers: int = 1) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -190,6 +203,7 @@ class Run:
             ],
             "problems": self.problems,
             "left_out": self.left_out,
+            "measured_again": self.measured_again + self.processors.measured_again,
             "broken_gates": broken_gates(summed),
             "summary": summed,
             "faults": [plain(item) for item in self.results],
@@ -240,6 +254,8 @@ def table(report: dict[str, Any]) -> str:
         f"{report['seconds']:.0f} s in all, workers: {report['workers']}"
         + ("; machine shared, pressure on all of it not judged" if report["shared_machine"] else ""),
     ]
+    if report["measured_again"]:
+        lines.append(f"measured again, the host took the processors away: {report['measured_again']} times")
     hanging = total["all"]["p95_hanging_seconds"]
     if hanging is not None:
         lines.append(f"where something hangs: p95 {hanging} s (not in the p95 above; the deadline is 10 s)")

@@ -69,6 +69,8 @@ class Result:
     """Wall time of `opsctl diagnose`."""
     phases: dict[str, float] = field(default_factory=dict)
     """Where the lab's own time went."""
+    disturbed: bool = False
+    """The host took the processors away meanwhile."""
     error: str = ""
     notes: list[str] = field(default_factory=list)
     walked: list[str] = field(default_factory=list)
