@@ -48,6 +48,8 @@ def lab_table(report: dict[str, Any]) -> str:
     alarms = len(controls["false_alarms"]) + total["all"]["false_alarms"]
     hanging = total["all"]["p95_hanging_seconds"]
     hangs = f" Where something hangs the p95 is {hanging:.2f} s (deadline 10 s)." if hanging else ""
+    count = report["measured_again"]
+    again = f" Measured again, as the host took the processors away meanwhile: {count}." if count else ""
     beside = f", {report['workers']} systems at once" if report["workers"] > 1 else ""
     beside += ", beside other work" if report["shared_machine"] and report["workers"] == 1 else ""
     command = "make lab ARGUMENTS='--workers 2'" if report["workers"] == 2 else "make lab"
@@ -62,7 +64,7 @@ def lab_table(report: dict[str, Any]) -> str:
                 f"False alarms: {alarms} in {controls['runs']} looks at healthy systems, each at least "
                 f"{controls['recovered_seconds']:.0f} s after the last fault was undone, and in all faults "
                 f"that should find nothing. Wrong names under missing evidence: {len(blind['wrong_names'])} "
-                f"in {blind['faults']} faults, {blind['abstained']} times it abstained.{hangs}",
+                f"in {blind['faults']} faults, {blind['abstained']} times it abstained.{hangs}{again}",
             ),
             "",
             *_wrapped(

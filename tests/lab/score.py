@@ -23,6 +23,10 @@ false alarm
     already, seen again within `LOOKS_BACK_SECONDS`, is an echo, since checks look that far back by
     design (`opsctl checks SLUG` says so). Such a look is no control and is listed under `echoes`.
     A finding that the fault's look did not have is never an echo.
+disturbed
+    A fault or a look during which the host of this machine took away more than `STOLEN_SHARE` of the
+    processor time that was wanted (processors.py). A run with control looks measures it again, right or
+    wrong, and counts how often.
 """
 
 from __future__ import annotations
